@@ -1,0 +1,41 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+# make demo     build pyview into .venv and show a view
+# make test     run the tests, as an ordinary user (ARGS='tests/unit -k view' to choose)
+# make check    what a reviewer should not have to say: style, types, who imports whom, warnings
+# make bench    measure against the native system and others' tools (ARGS='--quick', '--write README.md')
+# make docs     write the generated pages again
+# make clean    remove what the others made
+
+ARGS =
+PY = .venv/bin/python
+
+.PHONY: demo test check bench docs venv clean
+
+demo:
+	@tools/demo.sh
+
+test:
+	@tools/test.sh $(ARGS)
+
+venv:
+	@tools/debian.sh build
+	@tools/venv.sh .venv dev linked
+
+# The C files are compiled once more, apart from the installed ones, because a warning is an error here.
+check: venv
+	.venv/bin/ruff check .
+	.venv/bin/ruff format --check .
+	.venv/bin/mypy
+	.venv/bin/lint-imports
+	$(PY) tools/syscalls_doc.py --check
+	CFLAGS=-Werror $(PY) setup.py --quiet build_ext --force --build-lib build/check --build-temp build/check
+
+bench:
+	@tools/bench.sh $(ARGS)
+
+docs: venv
+	$(PY) tools/syscalls_doc.py
+
+clean:
+	rm -rf .venv build dist *.egg-info pyview/*.so .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis
+	find . -name __pycache__ -prune -exec rm -rf {} +

@@ -1,0 +1,190 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""What is measured: the rows, the columns, the start-ups, and the limits they must keep."""
+
+from __future__ import annotations
+
+import shutil
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from scratch import PATH, Scratch
+
+# GNU tar does not read files when its archive is /dev/null; /dev/zero swallows data as well.
+SWALLOWS = "/dev/zero"
+
+
+@dataclass(frozen=True, slots=True)
+class Size:
+    """How much the big rows work on."""
+
+    includes: str
+    usr: str
+    git_files: int
+    make_files: int
+
+
+FULL = Size("/usr/include", "/usr", 10_000, 10)
+QUICK = Size("/usr/include/linux", "/usr/include", 2_000, 3)
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One line of the table.
+
+    `argv(prefix)` is the command as typed in a column whose files are under `prefix`; its
+    argv[0] is a path.  `seconds`: in each round it runs again and again for so long, at
+    least once.  `every`: only each so many rounds, because one run takes long.
+    """
+
+    key: str
+    label: str
+    argv: Callable[[str], list[str]]
+    cwd: str
+    stdout: str | None = "/dev/null"
+    seconds: float = 0.0
+    every: int = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    """One way to run a command; `enter` is the command line that leads into it, None: not here."""
+
+    key: str
+    label: str
+    enter: list[str] | None
+    prefix: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Start:
+    """One line of the start-up table: `argv` timed in column `inside`.
+
+    `fresh`: in a world of its own each time, entered before the clock starts.
+    """
+
+    key: str
+    label: str
+    argv: list[str] | None
+    inside: str = "native"
+    fresh: bool = False
+
+
+# Times native, from the issue.  "write" stands under "read and write".
+LIMITS: dict[str, dict[str, float]] = {
+    "pyview": {
+        **dict.fromkeys(("stat", "open", "read", "write", "getpid"), 1.05),
+        **dict.fromkeys(("tar", "git", "find", "findsize", "make"), 1.05),
+        **dict.fromkeys(("fork", "python"), 1.25),
+    },
+    "unreal": {
+        **{"stat": 9, "open": 5, "tar": 5, "git": 5, "findsize": 7, "make": 2, "python": 1.4},
+        **{"read": 1.1, "write": 1.1, "getpid": 1.4},
+    },
+    "through": {"stat": 14, "open": 9, "read": 1.05, "write": 1.05},
+    "start": {"pyview": 3, "lsmod": 2, "insmod": 3},
+}
+
+
+def rows(scratch: Scratch, size: Size, milliseconds: int) -> list[Row]:
+    """Every row in the table's order.  `milliseconds`: for one round of one libc call."""
+    home = str(scratch.root)
+
+    def call(name: str, path: str) -> Callable[[str], list[str]]:
+        return lambda prefix: [f"{prefix}{home}/calls", name, prefix + path, str(milliseconds)]
+
+    def program(name: str, *arguments: str) -> Callable[[str], list[str]]:
+        path = shutil.which(name, path=PATH) or f"/usr/bin/{name}"
+        return lambda prefix: [
+            prefix + path,
+            *(prefix + a if a[:1] == "/" else a for a in arguments),
+        ]
+
+    micro = [
+        Row("stat", "stat", call("stat", f"{home}/data"), home, None),
+        Row("open", "open+close", call("open", f"{home}/data"), home, None),
+        Row("read", "read 4k", call("read", f"{home}/data"), home, None),
+        Row("write", "write 4k", call("write", f"{home}/written"), home, None),
+        Row("getpid", "getpid", call("getpid", home), home, None),
+        Row("fork", "fork+exec", call("fork", "/bin/true"), home, None),
+    ]
+    find = program("find", size.usr)
+    find_sizes = program("find", size.usr, "-size", "+100000M")  # needs a stat of every file
+    return [
+        *micro,
+        Row("python", "`python3 -c pass`", program("python3", "-c", "pass"), home, seconds=0.1),
+        Row(
+            "tar",
+            f"`tar` of {size.includes}",
+            program("tar", "cPf", "-", size.includes),
+            home,
+            SWALLOWS,
+            seconds=0.3,
+            every=2,
+        ),
+        Row(
+            "git",
+            f"`git status`, {size.git_files:,} files",
+            program("git", "status"),
+            f"{home}/git",
+            seconds=0.3,
+        ),
+        Row("find", f"`find {size.usr}`", find, home, seconds=0.6, every=2),
+        Row("findsize", f"`find {size.usr} -size`", find_sizes, home, seconds=1, every=3),
+        Row(
+            "make",
+            f"`make` of {size.make_files} files",
+            program("make", "-B", "-s"),
+            f"{home}/project",
+            seconds=0.8,
+        ),
+    ]
+
+
+def columns(scratch: Scratch) -> list[Column]:
+    """Every column in the table's order, native first."""
+    pyview, proot, strace, bwrap = (_found(name) for name in ("pyview", "proot", "strace", "bwrap"))
+    unreal = _enter(pyview, "-N", "-p", "unreal", "--")
+    return [
+        Column("native", "native", []),
+        Column("pyview", "pyview, nothing loaded", _enter(pyview, "-N", "--")),
+        Column("unreal", "unreal loaded, real path", unreal),
+        Column("through", "through /unreal", unreal, "/unreal"),
+        Column("proot", "PRoot", _enter(proot)),
+        Column(
+            "strace",
+            "strace --seccomp-bpf",
+            _enter(strace, "-f", "--seccomp-bpf", "-qq", "-e", "trace=reboot", "-o", "/dev/null"),
+        ),
+        Column("bwrap", "bwrap", _enter(bwrap, "--dev-bind", "/", "/")),
+        Column("twostops", "two stops a call", [str(scratch.root / "twostops")]),
+    ]
+
+
+def starts(scratch: Scratch, all_columns: list[Column]) -> list[Start]:
+    """Every start-up in the table's order; the first is what the others are compared with."""
+    true = shutil.which("true", path=PATH) or "/bin/true"
+    foreign = [
+        Start(column.key, f"`{column.key} true`", [*column.enter, true] if column.enter else None)
+        for column in all_columns
+        if column.key in ("pyview", "proot", "strace", "bwrap")
+    ]
+    lsmod, insmod = _enter(_found("vu_lsmod")), _enter(_found("vu_insmod"), "unreal")
+    return [
+        Start("python", "`python3 -c pass`", [scratch.python, "-c", "pass"]),
+        *foreign[:1],
+        Start("lsmod", "`vu_lsmod` in a view", lsmod, inside="unreal"),
+        Start("insmod", "`vu_insmod unreal`", insmod, inside="pyview", fresh=True),
+        *foreign[1:],
+    ]
+
+
+def _found(name: str) -> str | None:
+    """The program beside this Python (a virtual environment), else on PATH."""
+    beside = Path(sys.executable).parent / name
+    return str(beside) if beside.exists() else shutil.which(name)
+
+
+def _enter(program: str | None, *options: str) -> list[str] | None:
+    return [program, *options] if program else None

@@ -1,0 +1,90 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""What a finished run says: two Markdown tables, the limits that are exceeded, JSON."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+
+import plan
+import table
+from measure import Bench
+
+
+class Report:
+    """The two tables, the limits and the JSON of one finished run."""
+
+    def __init__(
+        self,
+        bench: Bench,
+        shown: Sequence[str],
+        rows: Sequence[plan.Row],
+        starts: Sequence[plan.Start],
+        median: bool,
+        about: str,
+    ) -> None:
+        """`shown`: keys of columns; the run may have needed others.  `median`: else of minima."""
+        self.bench, self.rows, self.starts, self.about = bench, rows, starts, about
+        self.columns = [c for c in bench.columns.values() if c.key in shown and c.key != "native"]
+        self.ratio = table.median_ratio if median else table.ratio_of_minima
+
+    def ratios(self) -> dict[str, dict[str, float]]:
+        """{column: {row: times native}}, and {"start": {start-up: times python3}}."""
+        found: dict[str, dict[str, float]] = {}
+        for (row, column), cell in self.bench.cells.items():
+            if native := self.bench.cells.get((row, "native")):
+                found.setdefault(column, {})[row] = self.ratio(cell, native)
+        if python := self.bench.starts.get("python"):
+            found["start"] = {
+                key: self.ratio(cell, python) for key, cell in self.bench.starts.items()
+            }
+        return found
+
+    def markdown(self) -> str:
+        ratios = self.ratios()
+        parts = []
+        if self.rows:
+            lines = [["times native", "native", *(column.label for column in self.columns)]]
+            for row in self.rows:
+                native = self.bench.cells.get((row.key, "native"))
+                shown = [_ratio(ratios.get(column.key, {}).get(row.key)) for column in self.columns]
+                lines.append(
+                    [row.label, table.show_time(table.fastest(native)) if native else "-", *shown]
+                )
+            parts.append(table.markdown(lines))
+        if self.starts:
+            lines = [["start-up", "time", "times `python3 -c pass`"]]
+            for start in self.starts:
+                cell = self.bench.starts.get(start.key)
+                shown = [table.show_time(table.fastest(cell)) if cell else "-"]
+                lines.append([start.label, *shown, _ratio(ratios.get("start", {}).get(start.key))])
+            parts.append(table.markdown(lines))
+        return "\n".join([*parts, f"{self.about}\n"])
+
+    def over_limits(self) -> list[str]:
+        """One line for each ratio above its limit (plan.LIMITS)."""
+        ratios = self.ratios()
+        return [
+            f"{column} {row}: {ratios[column][row]:.2f}, limit {limit}"
+            for column, limits in plan.LIMITS.items()
+            for row, limit in limits.items()
+            if ratios.get(column, {}).get(row, 0.0) > limit
+        ]
+
+    def as_json(self) -> str:
+        cells: dict[str, dict[str, list[list[float]]]] = {}
+        for (row, column), cell in self.bench.cells.items():
+            cells.setdefault(row, {})[column] = cell
+        whole = {
+            "about": self.about,
+            "unit": "ns, rounds of repetitions",
+            "cells": cells,
+            "starts": self.bench.starts,
+            "ratios": self.ratios(),
+            "notes": list(self.bench.notes.values()),
+        }
+        return json.dumps(whole, indent=1) + "\n"
+
+
+def _ratio(ratio: float | None) -> str:
+    return "-" if ratio is None else table.show_ratio(ratio)

@@ -1,0 +1,142 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Measure pyview against native and against others' tools; print the tables for the README.
+
+Every round runs every row in every column, one after the other and starting each time with another
+column, so that whatever else the machine does hits all alike.  Each world is entered once; what is
+timed is the command inside.  By default everything stays on one CPU: with two, a tracer that does
+not follow its tracee pays the wake-up of the other CPU at each stop, or does not, by luck.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import platform
+import sys
+import time
+from collections.abc import Callable
+from contextlib import ExitStack
+from pathlib import Path
+
+import plan
+import table
+from measure import Bench
+from report import Report
+from scratch import Scratch, UserError, ordinary_user
+
+ROWS = "stat,open,read,write,getpid,fork,python,tar,git,find,findsize,make,start"
+COLUMNS = "native,pyview,unreal,through,proot,strace,bwrap,twostops"
+
+
+def main() -> int:
+    """0; 1 when --check finds a ratio above its limit; 2 for wrong use."""
+    options = parse()
+    if options.cpu is not None:
+        os.sched_setaffinity(0, {options.cpu})  # inherited by every world
+    try:
+        user = ordinary_user(options.user)
+        readme = options.write.read_text() if options.write else ""
+        if options.write:
+            table.replace_block(readme, "")  # before the minutes of measuring, not after
+    except (UserError, OSError, ValueError) as error:
+        print(f"bench: {options.write or 'user'}: {error}", file=sys.stderr)
+        return 2
+
+    with Scratch(user) as scratch, ExitStack() as stack:
+        report = measure(options, scratch, stack)
+    print(report.markdown())
+    for note in report.bench.notes.values():
+        print(f"bench: {note}", file=sys.stderr)
+    over = report.over_limits()
+    for line in over:
+        print(f"bench: over its limit: {line}", file=sys.stderr)
+    if options.json:
+        options.json.write_text(report.as_json())
+    if options.write:
+        options.write.write_text(table.replace_block(readme, report.markdown()))
+    return 1 if over and options.check else 0
+
+
+def measure(options: argparse.Namespace, scratch: Scratch, stack: ExitStack) -> Report:
+    """Make what the rows need, run the rounds, and report."""
+    size = plan.QUICK if options.quick else plan.FULL
+    columns = plan.columns(scratch)
+    all_rows = plan.rows(scratch, size, 50 if options.quick else 100)
+    rows = [row for row in all_rows if row.key in options.rows]
+    starts = plan.starts(scratch, columns) if "start" in options.rows else []
+    needed = {"native", *options.columns, *(start.inside for start in starts)}
+
+    scratch.build()
+    if "git" in options.rows:
+        scratch.make_git(size.git_files)
+    if "make" in options.rows:
+        scratch.make_project(size.make_files)
+    bench = Bench(scratch, [column for column in columns if column.key in needed], stack)
+    bench.run(rows, starts, options.rounds)
+    return Report(bench, options.columns, rows, starts, options.median, about(options))
+
+
+def about(options: argparse.Namespace) -> str:
+    """The sentence under the tables: how, where and when."""
+    how = "median of the rounds' ratios of medians" if options.median else "ratio of the minima"
+    cpus = "everything on one CPU" if options.cpu is not None else "on any CPU"
+    return (
+        f"Lower is better; {how} of {options.rounds} interleaved rounds (fewer of the slow rows), "
+        f"{cpus}, as an ordinary user; Linux {platform.release()}, {cpu_name()}, "
+        f"{os.cpu_count()} CPUs, {time.strftime('%Y-%m-%d')}."
+    )
+
+
+def cpu_name() -> str:
+    for line in Path("/proc/cpuinfo").read_text().splitlines():
+        if line.startswith("model name"):
+            return line.partition(":")[2].strip()
+    return platform.machine()
+
+
+def parse() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description="pyview's speed in ratios to native")
+    add = parser.add_argument
+    add("--rows", type=some_of(ROWS), default=ROWS, help=f"some of {ROWS}")
+    add("--columns", type=some_of(COLUMNS), default=COLUMNS, help=f"some of {COLUMNS}")
+    add("--rounds", type=int, help="interleaved rounds (9; with --quick 7)")
+    add("--quick", action="store_true", help="smaller inputs and fewer rounds: a minute or two")
+    add("--median", action="store_true", help="ratios of medians (else of minima)")
+    add("--cpu", type=one_cpu, default="last", help="a number, last (default), or any: not pinned")
+    add("--user", help="as root: run commands as this user (pyview-test, SUDO_USER or nobody)")
+    add("--json", type=Path, metavar="FILE", help="also write everything that was measured")
+    add("--write", type=Path, metavar="README", help=f"replace what is after {table.BEGIN}")
+    add("--check", action="store_true", help="exit status 1 when a ratio is above its limit")
+    options = parser.parse_args()
+    if options.rounds is None:
+        options.rounds = 7 if options.quick else 9
+    if options.rounds < 1:
+        parser.error("--rounds: at least 1")
+    return options
+
+
+def some_of(known: str) -> Callable[[str], list[str]]:
+    """A parser for a list such as `stat,open`, of keys that are in the list `known`."""
+
+    def split(text: str) -> list[str]:
+        keys = text.split(",")
+        if unknown := [key for key in keys if key not in known.split(",")]:
+            raise argparse.ArgumentTypeError(f"{unknown[0]}: not one of {known}")
+        return keys
+
+    return split
+
+
+def one_cpu(text: str) -> int | None:
+    mine = os.sched_getaffinity(0)
+    if text == "any":
+        return None
+    if text == "last":
+        return max(mine)
+    if not text.isdecimal() or int(text) not in mine:
+        raise argparse.ArgumentTypeError(f"{text}: not last, any or one of {sorted(mine)}")
+    return int(text)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

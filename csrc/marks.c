@@ -1,0 +1,93 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+/* marks.c - through which domain a descriptor was opened.
+ *
+ * The kernel's own open file carries it, so nothing can drift: dup, fork, exec and descriptor
+ * passing keep it, close drops it.  A file or directory opened through domain D has D as its
+ * F_SETSIG value, which means something only together with O_ASYNC, and neither regular files nor
+ * directories ever send that signal.  O_PATH descriptors take no fcntl: the core keeps a second
+ * O_PATH descriptor of each and compares with kcmp(2); that pins a directory, nothing more. */
+#define _GNU_SOURCE
+#include "pyview.h"
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/kcmp.h>
+#include <signal.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#define PATHS 512
+
+static struct { int fd, domain; dev_t dev; ino_t ino; } paths[PATHS];
+static unsigned npaths;
+static int used;            /* some name in another domain than 0 has been used */
+
+int pv_domains_used(void)
+{
+	return used;
+}
+
+void pv_use_domains(void)
+{
+	used = 1;
+}
+
+/* Remember that `fd`, a descriptor of the core, is of `domain`.  -EBADF for O_PATH. */
+int pv_mark(int fd, int domain)
+{
+	if (domain <= 0 || domain >= _NSIG)
+		return 0;
+	used = 1;
+	return fcntl(fd, F_SETSIG, domain) < 0 ? -errno : 0;
+}
+
+/* The same for an O_PATH descriptor, which the core keeps a copy of. */
+int pv_mark_path(int fd, int domain)
+{
+	struct stat st;
+	int copy;
+
+	if (fstat(fd, &st) < 0)
+		return -errno;
+	copy = fcntl(fd, F_DUPFD_CLOEXEC, 0);
+	if (copy < 0)
+		return -errno;
+	unsigned i = npaths++ % PATHS;
+	if (npaths > PATHS)
+		close(paths[i].fd);
+	paths[i].fd = copy;
+	paths[i].domain = domain;
+	paths[i].dev = st.st_dev;
+	paths[i].ino = st.st_ino;
+	used = 1;
+	return 0;
+}
+
+static int path_mark(int fd)
+{
+	struct stat st;
+	pid_t me = getpid();
+
+	if (fstat(fd, &st) < 0)
+		return 0;
+	for (unsigned i = 0; i < PATHS && i < npaths; i++)
+		if (paths[i].ino == st.st_ino && paths[i].dev == st.st_dev &&
+		    syscall(SYS_kcmp, me, me, KCMP_FILE, fd, paths[i].fd) == 0)
+			return paths[i].domain;
+	return 0;
+}
+
+/* The domain of the file that the task has open as `fd`; 0 also when there is none. */
+int pv_mark_of(struct pv_task *t, int fd)
+{
+	if (!used)
+		return 0;
+	int mine = pv_getfd(t, fd);
+	if (mine < 0)
+		return 0;
+	int mark = fcntl(mine, F_GETSIG);
+	if (mark < 0)
+		mark = path_mark(mine);
+	close(mine);
+	return mark;
+}

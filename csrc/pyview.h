@@ -1,0 +1,229 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* pyview.h - everything Python may call in the C core, and the types the C files share.
+ *
+ * cffi reads this file too: between the two markers, only plain declarations.
+ * Conventions: a function returns >= 0, or -errno; sizes are bytes; `tid` is a thread that the
+ * core traces, and where a function says "stopped", in a ptrace stop.  Everything here belongs
+ * to one thread: ptrace's rule. */
+#ifndef PYVIEW_H
+#define PYVIEW_H
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+/* cffi: begin */
+enum pv_role {
+	PV_ROLE_INT, PV_ROLE_FD, PV_ROLE_DIRFD, PV_ROLE_PATH, PV_ROLE_STR, PV_ROLE_IN, PV_ROLE_OUT,
+	PV_ROLE_SOCKADDR_IN, PV_ROLE_SOCKADDR_OUT, PV_ROLE_IOV_IN, PV_ROLE_IOV_OUT, PV_ROLE_MSG_IN,
+	PV_ROLE_MSG_OUT, PV_ROLE_STRUCT_IN, PV_ROLE_STRUCT_OUT, PV_ROLE_STRV, PV_ROLE_ADDR,
+	PV_ROLE_FLAGS, PV_ROLE_MODE, PV_ROLE_NEWFD, PV_ROLE_LENP, PV_ROLE_SOURCE, PV_ROLE_POLLFDS,
+	PV_ROLE_FDSET, PV_ROLE_MSGS_IN, PV_ROLE_MSGS_OUT
+};
+enum pv_route {
+	PV_ROUTE_NEUTRAL, PV_ROUTE_PATH, PV_ROUTE_FD, PV_ROUTE_SOCKET, PV_ROUTE_CALL, PV_ROUTE_CORE,
+	PV_ROUTE_REFUSE
+};
+enum pv_stop_by { PV_STOP_NONE, PV_STOP_LISTENER, PV_STOP_TRACER, PV_STOP_REFUSE };
+struct pv_arg {
+	uint8_t role;        /* enum pv_role */
+	uint8_t flags;       /* of a path: the argument with its lookup flags, 255: none */
+	uint8_t follow;      /* of a path: a last symbolic link is followed unless the flags say no */
+	uint8_t exact;       /* of a path: the flags are in the register, so C can tell */
+	uint32_t nofollow;   /* any of these: not followed */
+	uint32_t exclusive;  /* all of these: not followed */
+	uint32_t followed;   /* any of these: followed */
+};
+struct pv_call {             /* a row of pyview/syscalls.py */
+	const char *name;
+	int nr;              /* this machine's number, -1 if it has none */
+	uint8_t route;       /* enum pv_route */
+	uint8_t stop;        /* enum pv_stop_by */
+	uint8_t nargs;
+	struct pv_arg args[6];
+};
+extern const struct pv_call pv_calls[];
+extern const size_t pv_ncalls;
+
+/* ---- what the core reports to Python ---- */
+enum pv_kind {
+	PV_NONE,
+	PV_EMPTY,            /* no traced task is left */
+	PV_READY,            /* a watched descriptor (`tid`) is readable */
+	PV_NOTICE,           /* the listener: a call waits for its answer */
+	PV_TRACED,           /* a call stopped for the tracer, before it runs */
+	PV_ENTRY, PV_EXIT,   /* around a call that was resumed with pv_resume(PV_TO_EXIT) */
+	PV_SIGNAL,           /* a signal is about to be delivered (`message`) */
+	PV_TRAP,             /* stopped because of pv_interrupt, or a newborn's first stop */
+	PV_GROUP,            /* a job-control stop (`message`: the signal) */
+	PV_BORN,             /* `message` is the child; it inherits and is stopped or about to */
+	PV_EXEC,             /* a new program has been loaded */
+	PV_DEAD              /* the task is gone; `message`: wait status */
+};
+
+struct pv_view;
+struct pv_fs {               /* what CLONE_FS shares */
+	int refs;
+	int domain;          /* of the working directory */
+	int fd;              /* O_PATH descriptor of it in the core, -1: not looked up yet */
+	int proc;            /* it lies in a proc file system */
+	int foreign;         /* another root, mount or user name space: core's eyes can't be trusted */
+	uint64_t serial;     /* another number after every change of directory */
+};
+struct pv_mm {               /* what CLONE_VM shares */
+	int refs;
+	int domain;          /* of /proc/self/exe */
+	int hidden;          /* made itself non-dumpable: answered, not done, or nobody could read it */
+};
+struct pv_task {
+	int tid;
+	int pidfd;           /* -1: not opened yet */
+	struct pv_view *view;
+	struct pv_fs *fs;
+	struct pv_mm *mm;
+	uint8_t waiting;     /* stopped as a newborn: its parent's event has not come yet */
+	uint8_t placed;      /* its parent's event has come */
+	uint8_t watched;     /* Python wants every stop of it */
+	uint8_t let_next;    /* let its next listener call run */
+	uint8_t filtered;    /* runs under the path tier's filter */
+	uint8_t foreign_child; /* its next child lives in name spaces of its own */
+	int exec_domain;     /* where the program being exec'ed lies */
+	struct pv_task *next;
+};
+
+struct pv_stop {
+	int kind;            /* enum pv_kind */
+	int tid;
+	int message;
+	int listener;        /* PV_NOTICE: its descriptor */
+	uint64_t id;         /* PV_NOTICE: the kernel's cookie */
+	int64_t nr;
+	uint64_t args[6];
+	uint64_t ip, sp;
+	int64_t value;       /* PV_EXIT: the result */
+	uint64_t key;        /* the clean-path cache's key for this call, 0: none */
+};
+
+struct pv_regs {             /* this machine's registers under common names */
+	uint64_t nr;         /* the call; all ones: none, nothing is restarted */
+	uint64_t value;      /* the result */
+	uint64_t args[6];
+	uint64_t ip, sp;
+	uint64_t raw[27];
+};
+
+enum pv_how { PV_GO, PV_TO_EXIT, PV_STAY_STOPPED };
+
+/* ---- wait.c: stops ---- */
+int pv_start(void);
+int pv_tracer(int pid);
+int pv_own_fd(int which);
+int pv_next(struct pv_stop *stop);
+int pv_watch(int fd, int on);
+int pv_listener(int fd);
+int pv_seize(int pid, struct pv_view *view);
+int pv_interrupt(int tid);
+int pv_resume(int tid, int how, int signal);
+uint64_t pv_count(int what);     /* 0 notices 1 traced 2 to Python 3 served */
+
+/* ---- task.c ---- */
+struct pv_task *pv_task(int tid);
+struct pv_task *pv_first_task(void);
+int pv_ntasks(void);
+int pv_tasks(int *tids, int room);
+int pv_tgid(int tid);
+void pv_join(struct pv_task *task, struct pv_view *view);
+int pv_moved(struct pv_task *task, int domain);
+int pv_cwd(struct pv_task *task);
+int pv_getfd(struct pv_task *task, int fd);
+int pv_unshared(struct pv_task *task);
+
+/* ---- regs_*.c (stopped) ---- */
+int pv_get_regs(int tid, struct pv_regs *regs);
+int pv_set_regs(int tid, const struct pv_regs *regs);
+int pv_answer(int tid, int64_t value);
+uint64_t pv_call_site(int tid);
+int pv_call_length(void);
+
+/* ---- memory.c ---- */
+ssize_t pv_peek(int tid, uint64_t addr, void *buf, size_t len);
+ssize_t pv_poke(int tid, uint64_t addr, const void *buf, size_t len);
+ssize_t pv_patch(int tid, uint64_t addr, const void *buf, size_t len);
+ssize_t pv_path(int tid, uint64_t addr, char *buf);
+ssize_t pv_getdents(int fd, void *buf, size_t size);
+
+/* ---- listener ---- */
+int pv_reply(int listener, uint64_t id, int64_t value);
+int pv_continue(int listener, uint64_t id);
+int pv_give(int listener, uint64_t id, int fd, int cloexec);
+int pv_serve_at(struct pv_stop *stop, int domain, const char *name);
+
+/* ---- prefix.c: what C knows of a view ---- */
+struct pv_view *pv_view_new(void);
+void pv_view_free(struct pv_view *view);
+void pv_view_clear(struct pv_view *view);
+int pv_view_cover(struct pv_view *view, const char *prefix, int domain, const char *root);
+int pv_view_name(struct pv_view *view, const char *name);
+int pv_view_parent(struct pv_view *view, uint64_t dev, uint64_t ino);
+void pv_view_trace(struct pv_view *view, int all);
+void pv_view_sockets(struct pv_view *view, int some);
+int pv_mark(int fd, int domain);
+int pv_mark_path(int fd, int domain);
+int pv_mark_of(struct pv_task *task, int fd);
+void pv_use_domains(void);
+int pv_domains_used(void);
+
+/* ---- clean.c: names known to meet no symbolic link that matters ---- */
+void pv_clean(uint64_t key);
+void pv_forget(void);
+/* cffi: end */
+
+/* ---- between C files only ---- */
+#define PV_PATH_MAX 4096
+
+struct pv_cover { char *prefix, *root; size_t length, root_length; int domain; };
+struct pv_parent { uint64_t dev, ino; };
+struct pv_view {
+	unsigned serial;
+	int trace_all;               /* tell Python of every call (--trace) */
+	int sockets;                 /* some socket has a virtual name */
+	size_t ncovers, nnames, nparents;
+	struct pv_cover *covers;     /* the first that covers a name answers */
+	char **names;                /* last components of mount points */
+	struct pv_parent *parents;   /* directories that have mount points in them */
+};
+
+/* where a path argument leads, as far as C can tell */
+struct pv_where {
+	int domain;
+	int base;                    /* core's descriptor to start from, AT_FDCWD when absolute */
+	int close_base;
+	int relative;
+	const char *path;            /* from `base`, or the kernel's absolute name */
+	char text[2 * PV_PATH_MAX];
+};
+enum pv_verdict { PV_PLAIN, PV_SLOW, PV_FAULT };
+
+extern uint64_t pv_counts[4];
+
+const struct pv_call *pv_row(int64_t nr);
+enum pv_verdict pv_where(struct pv_task *t, int dirfd, const char *path, int nofollow,
+                         struct pv_where *w, uint64_t *key);
+void pv_where_done(struct pv_where *w);
+int pv_where_base(struct pv_task *t, int dirfd, struct pv_where *w);
+int pv_names_mount(const struct pv_view *v, const char *path);
+int pv_is_parent(const struct pv_view *v, uint64_t dev, uint64_t ino);
+int pv_is_clean(uint64_t key);
+uint64_t pv_key(struct pv_task *t, int relative, int nofollow, const char *path);
+
+enum { PV_TO_PYTHON, PV_ANSWERED, PV_LET_RUN };
+int pv_dispatch_notice(struct pv_task *t, struct pv_stop *s);
+int pv_dispatch_traced(struct pv_task *t, struct pv_stop *s);
+int pv_serve(struct pv_task *t, struct pv_stop *s, struct pv_where *w, int64_t *value);
+int pv_restarts(struct pv_task *t, const struct pv_regs *r);
+int pv_follows(const struct pv_call *call, int i, const uint64_t *args);
+
+struct pv_task *pv_task_make(int tid);
+void pv_task_inherit(struct pv_task *child, struct pv_task *parent);
+void pv_task_exec(struct pv_task *t, int old);
+void pv_task_drop(struct pv_task *t);
+#endif

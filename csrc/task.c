@@ -1,0 +1,293 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+/* task.c - what is known of a thread, grouped as the kernel shares it: directory, memory. */
+#define _GNU_SOURCE
+#include "pyview.h"
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/kcmp.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/syscall.h>
+#include <sys/vfs.h>
+#include <unistd.h>
+
+#define BUCKETS 4096u
+#define PIDFD_OF_THREAD O_EXCL      /* PIDFD_THREAD, Linux 6.9 */
+#define PROC_MAGIC 0x9fa0
+
+static struct pv_task *bucket[BUCKETS];
+static int ntasks;
+static uint64_t moves;              /* numbers every change of directory */
+
+static struct pv_task **slot(int tid)
+{
+	struct pv_task **at = &bucket[(unsigned)tid % BUCKETS];
+
+	while (*at && (*at)->tid != tid)
+		at = &(*at)->next;
+	return at;
+}
+
+struct pv_task *pv_task(int tid)
+{
+	return *slot(tid);
+}
+
+struct pv_task *pv_first_task(void)
+{
+	for (unsigned i = 0; i < BUCKETS; i++)
+		if (bucket[i])
+			return bucket[i];
+	return NULL;
+}
+
+int pv_ntasks(void)
+{
+	return ntasks;
+}
+
+/* Copy up to `room` thread ids to `tids`; how many there are. */
+int pv_tasks(int *tids, int room)
+{
+	int n = 0;
+
+	for (unsigned i = 0; i < BUCKETS; i++)
+		for (struct pv_task *t = bucket[i]; t; t = t->next, n++)
+			if (n < room)
+				tids[n] = t->tid;
+	return n;
+}
+
+static struct pv_fs *fs_new(const struct pv_fs *like)
+{
+	struct pv_fs *fs = calloc(1, sizeof *fs);
+
+	if (!fs)
+		return NULL;
+	if (like)
+		*fs = *like;
+	fs->refs = 1;
+	fs->fd = -1;
+	fs->serial = ++moves;
+	return fs;
+}
+
+static void fs_put(struct pv_fs *fs)
+{
+	if (!fs || --fs->refs)
+		return;
+	if (fs->fd >= 0)
+		close(fs->fd);
+	free(fs);
+}
+
+static struct pv_mm *mm_new(const struct pv_mm *like)
+{
+	struct pv_mm *mm = calloc(1, sizeof *mm);
+
+	if (!mm)
+		return NULL;
+	if (like)
+		*mm = *like;
+	mm->refs = 1;
+	return mm;
+}
+
+static void mm_put(struct pv_mm *mm)
+{
+	if (mm && !--mm->refs)
+		free(mm);
+}
+
+/* A task seen for the first time; NULL without memory. */
+struct pv_task *pv_task_make(int tid)
+{
+	struct pv_task **at = slot(tid);
+
+	if (*at)
+		return *at;
+	struct pv_task *t = calloc(1, sizeof *t);
+	if (!t)
+		return NULL;
+	t->tid = tid;
+	t->pidfd = -1;
+	t->fs = fs_new(NULL);
+	t->mm = mm_new(NULL);
+	if (!t->fs || !t->mm) {
+		fs_put(t->fs);
+		mm_put(t->mm);
+		free(t);
+		return NULL;
+	}
+	*at = t;
+	ntasks++;
+	return t;
+}
+
+static int same(int a, int b, int what)
+{
+	return syscall(SYS_kcmp, a, b, what, 0, 0) == 0;
+}
+
+/* What clone(2) hands on.  The kernel is asked what is shared, so that no flag word of fork, vfork,
+ * clone or clone3 need be read: kcmp(2). */
+void pv_task_inherit(struct pv_task *child, struct pv_task *parent)
+{
+	child->view = parent->view;
+	child->filtered = parent->filtered;
+	child->exec_domain = 0;
+	if (child->fs != parent->fs) {
+		int shared = same(child->tid, parent->tid, KCMP_FS);
+		struct pv_fs *fs = shared ? parent->fs : fs_new(parent->fs);
+		if (fs) {
+			fs->refs += shared;
+			fs_put(child->fs);
+			child->fs = fs;
+		}
+	}
+	if (parent->foreign_child)
+		child->fs->foreign = 1;
+	parent->foreign_child = 0;
+	if (child->mm != parent->mm) {
+		int shared = same(child->tid, parent->tid, KCMP_VM);
+		struct pv_mm *mm = shared ? parent->mm : mm_new(parent->mm);
+		if (mm) {
+			mm->refs += shared;
+			mm_put(child->mm);
+			child->mm = mm;
+		}
+	}
+}
+
+/* After execve: memory of its own.  `old` is the thread's former id. */
+void pv_task_exec(struct pv_task *t, int old)
+{
+	struct pv_mm *mm;
+	struct pv_task *o = old == t->tid ? NULL : pv_task(old);
+
+	if (o) {                     /* a thread that was not the leader takes the leader's id */
+		struct pv_fs *fs = t->fs;
+		t->fs = o->fs;
+		o->fs = fs;
+		t->view = o->view;
+		t->exec_domain = o->exec_domain;
+		t->watched = o->watched;
+		pv_task_drop(o);
+	}
+	mm = mm_new(NULL);
+
+	if (mm) {
+		mm->domain = t->exec_domain;
+		mm_put(t->mm);
+		t->mm = mm;
+	}
+	t->exec_domain = 0;
+	if (t->pidfd >= 0) {         /* the thread id may have changed hands */
+		close(t->pidfd);
+		t->pidfd = -1;
+	}
+}
+
+void pv_task_drop(struct pv_task *t)
+{
+	struct pv_task **at = slot(t->tid);
+
+	*at = t->next;
+	ntasks--;
+	fs_put(t->fs);
+	mm_put(t->mm);
+	if (t->pidfd >= 0)
+		close(t->pidfd);
+	free(t);
+}
+
+void pv_join(struct pv_task *t, struct pv_view *view)
+{
+	t->view = view;
+}
+
+/* The task's directory is about to be, or has been, changed to one in `domain`. */
+int pv_moved(struct pv_task *t, int domain)
+{
+	if (t->fs->fd >= 0)
+		close(t->fs->fd);
+	t->fs->fd = -1;
+	t->fs->serial = ++moves;
+	t->fs->domain = domain;
+	if (domain)
+		pv_use_domains();
+	return 0;
+}
+
+/* After unshare(2) or setns(2): a directory of its own where it no longer shares one. */
+int pv_unshared(struct pv_task *t)
+{
+	struct pv_fs *fs = fs_new(t->fs);
+
+	if (!fs)
+		return -ENOMEM;
+	fs_put(t->fs);
+	t->fs = fs;
+	return 0;
+}
+
+/* The core's O_PATH descriptor of the task's directory; it stays the core's.  -errno. */
+int pv_cwd(struct pv_task *t)
+{
+	char name[32];
+	struct statfs about;
+
+	if (t->fs->fd < 0) {
+		snprintf(name, sizeof name, "/proc/%d/cwd", t->tid);
+		t->fs->fd = open(name, O_PATH | O_CLOEXEC);
+		if (t->fs->fd < 0)
+			return -errno;
+		t->fs->proc = fstatfs(t->fs->fd, &about) == 0 && about.f_type == PROC_MAGIC;
+	}
+	return t->fs->fd;
+}
+
+static int thread_group(int tid)
+{
+	char name[32], line[128];
+	int tgid = tid;
+
+	snprintf(name, sizeof name, "/proc/%d/status", tid);
+	FILE *f = fopen(name, "re");
+	if (!f)
+		return tid;
+	while (fgets(line, sizeof line, f))
+		if (sscanf(line, "Tgid: %d", &tgid) == 1)
+			break;
+	fclose(f);
+	return tgid;
+}
+
+int pv_tgid(int tid)
+{
+	return thread_group(tid);
+}
+
+static int pidfd(struct pv_task *t)
+{
+	if (t->pidfd < 0) {
+		t->pidfd = (int)syscall(SYS_pidfd_open, t->tid, PIDFD_OF_THREAD);
+		if (t->pidfd < 0 && errno == EINVAL)
+			t->pidfd = (int)syscall(SYS_pidfd_open, thread_group(t->tid), 0);
+		if (t->pidfd < 0)
+			return -errno;
+	}
+	return t->pidfd;
+}
+
+/* A descriptor of the core for the file that the task has open as `fd`; the caller closes it. */
+int pv_getfd(struct pv_task *t, int fd)
+{
+	int p = pidfd(t);
+
+	if (p < 0)
+		return p;
+	int got = (int)syscall(SYS_pidfd_getfd, p, fd, 0);
+	return got < 0 ? -errno : got;
+}

@@ -1,0 +1,368 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+/* wait.c - collect stops: ptrace's by waitpid, the listeners' and control's by epoll.
+ *
+ * What needs no thought (a newborn, a signal, a job-control stop, a call that dispatch.c lets run)
+ * is resumed here; pv_next() returns only with what Python has to decide. */
+#define _GNU_SOURCE
+#include "pyview.h"
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/seccomp.h>
+#include <signal.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/ioctl.h>
+#include <sys/prctl.h>
+#include <sys/ptrace.h>
+#include <linux/ptrace.h>
+#include <sys/signalfd.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#define OPTIONS (PTRACE_O_TRACESYSGOOD | PTRACE_O_TRACEFORK | PTRACE_O_TRACEVFORK | \
+                 PTRACE_O_TRACECLONE | PTRACE_O_TRACEEXEC | PTRACE_O_TRACESECCOMP | \
+                 PTRACE_O_EXITKILL)
+#define LISTENER (1ull << 32)        /* in epoll_data: a listener, not a watched descriptor */
+#define RESTARTSYS (-512)            /* the kernel's own, linux/errno.h: never seen by a program */
+#define RESTARTNOINTR (-513)
+
+uint64_t pv_counts[4];
+static int poll_fd = -1, child_fd = -1, more;
+
+uint64_t pv_count(int what)
+{
+	return pv_counts[what & 3];
+}
+
+/* Who besides an ancestor may trace this process: -1 anyone, 0 nobody (yama; else no effect). */
+int pv_tracer(int pid)
+{
+	return prctl(PR_SET_PTRACER, (unsigned long)(long)pid, 0, 0, 0) < 0 ? -errno : 0;
+}
+
+int pv_own_fd(int which)
+{
+	return which ? child_fd : poll_fd;
+}
+
+/* Prepare this thread to be the core. */
+int pv_start(void)
+{
+	struct epoll_event e = { .events = EPOLLIN };
+	sigset_t set;
+
+	sigemptyset(&set);
+	sigaddset(&set, SIGCHLD);
+	sigprocmask(SIG_BLOCK, &set, NULL);
+	poll_fd = epoll_create1(EPOLL_CLOEXEC);
+	child_fd = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
+	if (poll_fd < 0 || child_fd < 0)
+		return -errno;
+	e.data.u64 = (uint64_t)child_fd;
+	more = 1;
+	return epoll_ctl(poll_fd, EPOLL_CTL_ADD, child_fd, &e) < 0 ? -errno : 0;
+}
+
+static int poll_change(int fd, int on, uint64_t kind)
+{
+	struct epoll_event e = { .events = (on & 2 ? EPOLLOUT : 0u) | (on & 1 ? EPOLLIN : 0u) };
+
+	e.data.u64 = (uint64_t)fd | kind;
+	if (!on)
+		return epoll_ctl(poll_fd, EPOLL_CTL_DEL, fd, NULL) < 0 ? -errno : 0;
+	if (epoll_ctl(poll_fd, EPOLL_CTL_ADD, fd, &e) == 0)
+		return 0;
+	return errno == EEXIST && epoll_ctl(poll_fd, EPOLL_CTL_MOD, fd, &e) == 0 ? 0 : -errno;
+}
+
+/* Report PV_READY when `fd` is readable (on & 1) or writable (on & 2); 0 ends it. */
+int pv_watch(int fd, int on)
+{
+	return poll_change(fd, on, 0);
+}
+
+/* Serve the calls that arrive at a seccomp listener; the core owns it from now on. */
+int pv_listener(int fd)
+{
+	return poll_change(fd, 1, LISTENER);
+}
+
+int pv_seize(int pid, struct pv_view *view)
+{
+	if (ptrace(PTRACE_SEIZE, pid, 0, OPTIONS) < 0)
+		return -errno;
+	struct pv_task *t = pv_task_make(pid);
+	if (!t)
+		return -ENOMEM;
+	t->view = view;
+	t->placed = 1;
+	return 0;
+}
+
+int pv_interrupt(int tid)
+{
+	return ptrace(PTRACE_INTERRUPT, tid, 0, 0) < 0 ? -errno : 0;
+}
+
+/* Resume a stopped task; -ESRCH when it has been killed meanwhile, which waitpid will tell. */
+int pv_resume(int tid, int how, int signal)
+{
+	long request = how == PV_TO_EXIT ? PTRACE_SYSCALL :
+	               how == PV_STAY_STOPPED ? PTRACE_LISTEN : PTRACE_CONT;
+
+	return ptrace((enum __ptrace_request)request, tid, 0, (long)signal) < 0 ? -errno : 0;
+}
+
+static int report(struct pv_stop *s, int kind, int tid, int message)
+{
+	s->kind = kind;
+	s->tid = tid;
+	s->message = message;
+	pv_counts[2]++;
+	return kind;
+}
+
+/* The call at which the task has stopped. */
+static int call_of(int tid, struct pv_stop *s)
+{
+	struct __ptrace_syscall_info info;
+
+	if (ptrace(PTRACE_GET_SYSCALL_INFO, tid, sizeof info, &info) < 0)
+		return -errno;
+	s->tid = tid;
+	s->ip = info.instruction_pointer;
+	s->sp = info.stack_pointer;
+	s->key = 0;
+	if (info.op == PTRACE_SYSCALL_INFO_EXIT) {
+		s->value = info.exit.rval;
+		return PV_EXIT;
+	}
+	s->nr = (int64_t)(info.op == PTRACE_SYSCALL_INFO_SECCOMP ? info.seccomp.nr : info.entry.nr);
+	for (int i = 0; i < 6; i++)
+		s->args[i] = info.op == PTRACE_SYSCALL_INFO_SECCOMP ? info.seccomp.args[i]
+		                                                    : info.entry.args[i];
+	return info.op == PTRACE_SYSCALL_INFO_SECCOMP ? PV_TRACED : PV_ENTRY;
+}
+
+static int born(struct pv_task *parent, struct pv_stop *s)
+{
+	unsigned long child = 0;
+
+	if (ptrace(PTRACE_GETEVENTMSG, parent->tid, 0, &child) < 0)
+		return PV_NONE;
+	struct pv_task *t = pv_task_make((int)child);
+	if (t) {
+		pv_task_inherit(t, parent);
+		t->placed = 1;
+		if (t->waiting) {
+			t->waiting = 0;
+			pv_resume(t->tid, PV_GO, 0);
+		}
+	}
+	if (parent->watched)
+		return report(s, PV_BORN, parent->tid, (int)child);
+	pv_resume(parent->tid, PV_GO, 0);
+	return PV_NONE;
+}
+
+static int executed(struct pv_task *t, struct pv_stop *s)
+{
+	unsigned long old = 0;
+
+	ptrace(PTRACE_GETEVENTMSG, t->tid, 0, &old);
+	pv_task_exec(t, (int)old);
+	if (t->watched)
+		return report(s, PV_EXEC, t->tid, (int)old);
+	pv_resume(t->tid, PV_GO, 0);
+	return PV_NONE;
+}
+
+static int signalled(struct pv_task *t, struct pv_stop *s, int signal)
+{
+	struct pv_regs r;
+
+	if (t->filtered && pv_get_regs(t->tid, &r) == 0 && (int64_t)r.nr >= 0 &&
+	    (int64_t)r.value == RESTARTSYS && pv_restarts(t, &r)) {
+		r.value = (uint64_t)(int64_t)RESTARTNOINTR;
+		pv_set_regs(t->tid, &r);
+	}
+	if (t->watched)
+		return report(s, PV_SIGNAL, t->tid, signal);
+	pv_resume(t->tid, PV_GO, signal);
+	return PV_NONE;
+}
+
+static int traced(struct pv_task *t, struct pv_stop *s)
+{
+	int kind = call_of(t->tid, s);
+
+	pv_counts[1]++;
+	if (kind != PV_TRACED)
+		return kind < 0 ? PV_NONE : report(s, kind, t->tid, 0);
+	if (!t->watched && t->view && pv_dispatch_traced(t, s) == PV_LET_RUN) {
+		pv_resume(t->tid, PV_GO, 0);
+		return PV_NONE;
+	}
+	return report(s, PV_TRACED, t->tid, 0);
+}
+
+static int job_control(struct pv_task *t, struct pv_stop *s, int signal)
+{
+	int group = signal == SIGSTOP || signal == SIGTSTP || signal == SIGTTIN || signal == SIGTTOU;
+
+	if (!t->placed) {
+		t->waiting = 1;          /* its parent's event will say what it inherits */
+		return PV_NONE;
+	}
+	if (t->watched)
+		return report(s, group ? PV_GROUP : PV_TRAP, t->tid, signal);
+	pv_resume(t->tid, group ? PV_STAY_STOPPED : PV_GO, 0);
+	return PV_NONE;
+}
+
+static int stopped(int tid, int status, struct pv_stop *s)
+{
+	struct pv_task *t = pv_task_make(tid);
+	int event = status >> 16, signal = WSTOPSIG(status), kind;
+
+	if (!t) {                        /* no memory for a task: it can't be let loose */
+		kill(tid, SIGKILL);
+		return PV_NONE;
+	}
+	switch (event) {
+	case PTRACE_EVENT_SECCOMP:
+		return traced(t, s);
+	case PTRACE_EVENT_STOP:
+		return job_control(t, s, signal);
+	case PTRACE_EVENT_FORK:
+	case PTRACE_EVENT_VFORK:
+	case PTRACE_EVENT_CLONE:
+		return born(t, s);
+	case PTRACE_EVENT_EXEC:
+		return executed(t, s);
+	case 0:
+		if (signal != (SIGTRAP | 0x80))
+			return signalled(t, s, signal);
+		kind = call_of(tid, s);
+		if (kind > 0 && t->watched)
+			return report(s, kind, tid, 0);
+		break;
+	}
+	pv_resume(tid, PV_GO, 0);
+	return PV_NONE;
+}
+
+static int children(struct pv_stop *s)
+{
+	while (more) {
+		int status, kind;
+		pid_t tid = waitpid(-1, &status, __WALL | WNOHANG);
+		if (tid == 0)
+			more = 0;
+		if (tid < 0)
+			return errno == ECHILD ? report(s, PV_EMPTY, 0, 0) : PV_NONE;
+		if (tid <= 0)
+			break;
+		if (WIFSTOPPED(status)) {
+			kind = stopped(tid, status, s);
+		} else {
+			struct pv_task *t = pv_task(tid);
+			kind = t && t->watched ? report(s, PV_DEAD, tid, status) : PV_NONE;
+			if (t)
+				pv_task_drop(t);
+		}
+		if (kind)
+			return kind;
+	}
+	return PV_NONE;
+}
+
+int pv_reply(int listener, uint64_t id, int64_t value)
+{
+	struct seccomp_notif_resp r = { .id = id };
+
+	if (value < 0)
+		r.error = (int)value;
+	else
+		r.val = value;
+	return ioctl(listener, SECCOMP_IOCTL_NOTIF_SEND, &r) < 0 ? -errno : 0;
+}
+
+int pv_continue(int listener, uint64_t id)
+{
+	struct seccomp_notif_resp r = { .id = id, .flags = SECCOMP_USER_NOTIF_FLAG_CONTINUE };
+
+	return ioctl(listener, SECCOMP_IOCTL_NOTIF_SEND, &r) < 0 ? -errno : 0;
+}
+
+/* Give the caller a copy of the core's `fd` as its call's result, at the lowest free number. */
+int pv_give(int listener, uint64_t id, int fd, int cloexec)
+{
+	struct seccomp_notif_addfd a = {
+		.id = id, .flags = SECCOMP_ADDFD_FLAG_SEND, .srcfd = (unsigned)fd,
+		.newfd_flags = cloexec ? O_CLOEXEC : 0u,
+	};
+
+	if (ioctl(listener, SECCOMP_IOCTL_NOTIF_ADDFD, &a) >= 0)
+		return 0;
+	return pv_reply(listener, id, -errno);   /* EMFILE */
+}
+
+static int notice(int fd, struct pv_stop *s)
+{
+	struct seccomp_notif n;
+
+	memset(&n, 0, sizeof n);
+	if (ioctl(fd, SECCOMP_IOCTL_NOTIF_RECV, &n) < 0)
+		return PV_NONE;              /* ENOENT: it was interrupted and will come again */
+	pv_counts[0]++;
+	struct pv_task *t = pv_task((int)n.pid);
+	s->tid = (int)n.pid;
+	s->listener = fd;
+	s->id = n.id;
+	s->nr = n.data.nr;
+	s->ip = n.data.instruction_pointer;
+	s->sp = 0;
+	s->key = 0;
+	for (int i = 0; i < 6; i++)
+		s->args[i] = n.data.args[i];
+	switch (t && t->view ? pv_dispatch_notice(t, s) : PV_LET_RUN) {
+	case PV_TO_PYTHON:
+		return report(s, PV_NOTICE, s->tid, 0);
+	case PV_LET_RUN:
+		pv_continue(fd, n.id);
+	}
+	return PV_NONE;
+}
+
+static int ready(const struct epoll_event *e, struct pv_stop *s)
+{
+	struct signalfd_siginfo info;
+	int fd = (int)(e->data.u64 & 0xffffffffu);
+
+	if (fd == child_fd) {
+		while (read(child_fd, &info, sizeof info) > 0)
+			more = 1;
+		return PV_NONE;
+	}
+	if (!(e->data.u64 & LISTENER))
+		return report(s, PV_READY, fd, (int)e->events);
+	if (e->events & EPOLLIN)
+		return notice(fd, s);
+	close(fd);                           /* the last task under this filter has gone */
+	return PV_NONE;
+}
+
+/* Wait for the next thing that Python has to decide; its kind. */
+int pv_next(struct pv_stop *s)
+{
+	struct epoll_event e;
+	int kind;
+
+	for (;;) {
+		if ((kind = children(s)))
+			return kind;
+		if (epoll_wait(poll_fd, &e, 1, -1) == 1 && (kind = ready(&e, s)))
+			return kind;
+	}
+}

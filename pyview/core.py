@@ -1,0 +1,297 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""The one door to C: types in, OSError out.  Nothing else imports pyview._core.
+
+Every function belongs to the core's single thread (ptrace's rule).  `Gone` (ESRCH) means that the
+task has been killed: at any moment, so whoever works on a task must expect it.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+from collections.abc import Iterator
+from typing import Any
+
+from pyview._core import ffi, lib
+
+# What pv_next reports, in words (enum pv_kind).
+EMPTY, READY, NOTICE, TRACED = lib.PV_EMPTY, lib.PV_READY, lib.PV_NOTICE, lib.PV_TRACED
+ENTRY, EXIT, SIGNAL, TRAP = lib.PV_ENTRY, lib.PV_EXIT, lib.PV_SIGNAL, lib.PV_TRAP
+GROUP, BORN, EXEC, DEAD = lib.PV_GROUP, lib.PV_BORN, lib.PV_EXEC, lib.PV_DEAD
+
+# How a stopped task goes on (enum pv_how).
+GO, TO_EXIT, STAY_STOPPED = lib.PV_GO, lib.PV_TO_EXIT, lib.PV_STAY_STOPPED
+
+NO_CALL = 0xFFFFFFFFFFFFFFFF  # as Regs.nr: the task is in no call, nothing is restarted
+PATH_MAX = 4096  # bytes, with the NUL
+
+
+class Gone(Exception):
+    """The task has been killed meanwhile."""
+
+
+def _checked(value: int) -> int:
+    if value < 0:
+        if value == -errno.ESRCH:
+            raise Gone
+        raise OSError(-value, os.strerror(-value))
+    return value
+
+
+# -- stops ---------------------------------------------------------------------------------------
+
+
+def start() -> None:
+    """Make this thread the core."""
+    _checked(lib.pv_start())
+
+
+def new_stop() -> Any:
+    """A struct pv_stop for wait() to fill in, again and again."""
+    return ffi.new("struct pv_stop *")
+
+
+wait = lib.pv_next
+
+
+def watch(fd: int, on: int = 1) -> None:
+    """Report READY when `fd` is readable (1), writable (2) or either (3); 0 ends it."""
+    _checked(lib.pv_watch(fd, on))
+
+
+def listen(fd: int) -> None:
+    """Serve the calls that arrive at the seccomp listener `fd`, which C owns from now on."""
+    _checked(lib.pv_listener(fd))
+
+
+def seize(pid: int, view: Any) -> None:
+    """Trace a running process.  Errors: EPERM when the machine does not allow it, ESRCH."""
+    value = lib.pv_seize(pid, view)
+    if value < 0:
+        raise OSError(-value, os.strerror(-value))
+
+
+def interrupt(tid: int) -> None:
+    """Make the task stop (TRAP) as soon as it can."""
+    _checked(lib.pv_interrupt(tid))
+
+
+def resume(tid: int, how: int = GO, signal: int = 0) -> None:
+    """Let a stopped task go on.  Its death is no error here: DEAD will be reported."""
+    lib.pv_resume(tid, how, signal)
+
+
+def counts() -> tuple[int, int, int, int]:
+    """Calls that reached the listener and the tracer, stops that reached Python, calls served."""
+    return tuple(lib.pv_count(i) for i in range(4))  # type: ignore[return-value]
+
+
+def allow_tracer() -> None:
+    """Let any process of this user trace this one, where yama would only let ancestors do so."""
+    lib.pv_tracer(-1)
+
+
+def disallow_tracer() -> None:
+    """Back to what the machine allows."""
+    lib.pv_tracer(0)
+
+
+def descriptors() -> list[int]:
+    """What C has open for itself."""
+    return [lib.pv_own_fd(0), lib.pv_own_fd(1)]
+
+
+# -- the task at a stop --------------------------------------------------------------------------
+
+
+def registers(tid: int) -> Any:
+    """The registers of a stopped task (struct pv_regs)."""
+    regs = ffi.new("struct pv_regs *")
+    _checked(lib.pv_get_regs(tid, regs))
+    return regs
+
+
+def copy_registers(regs: Any) -> Any:
+    """Another struct with the same registers."""
+    return ffi.new("struct pv_regs *", regs[0])
+
+
+def set_registers(tid: int, regs: Any) -> None:
+    """Give a stopped task these registers."""
+    _checked(lib.pv_set_regs(tid, regs))
+
+
+def answer(tid: int, value: int) -> None:
+    """The call it is stopped before shall not run and have this result."""
+    _checked(lib.pv_answer(tid, value))
+
+
+def call_site(tid: int) -> int:
+    """The address of an instruction in the task that makes a call; 0 when there is none."""
+    return int(lib.pv_call_site(tid))
+
+
+CALL_LENGTH = lib.pv_call_length()  # bytes of that instruction
+
+
+# -- memory --------------------------------------------------------------------------------------
+
+
+def peek(tid: int, address: int, length: int) -> bytes:
+    """Up to `length` bytes, less at the first bad page.  Errors: EFAULT when none, Gone."""
+    if not length:
+        return b""
+    buffer = ffi.new("char[]", length)
+    return bytes(ffi.buffer(buffer, _checked(lib.pv_peek(tid, address, buffer, length))))
+
+
+def poke(tid: int, address: int, data: bytes) -> bool:
+    """Store `data` as copy_to_user would; False when a byte could not be stored."""
+    return not data or lib.pv_poke(tid, address, data, len(data)) == len(data)
+
+
+def patch(tid: int, address: int, data: bytes) -> bool:
+    """Store `data` whatever the protection: only in code, or where the kernel put it."""
+    return bool(lib.pv_patch(tid, address, data, len(data)) == len(data))
+
+
+def text(tid: int, address: int) -> str:
+    """A name, as getname() reads it.  Errors: EFAULT, ENAMETOOLONG."""
+    buffer = ffi.new("char[]", PATH_MAX)
+    length = _checked(lib.pv_path(tid, address, buffer))
+    return os.fsdecode(bytes(ffi.buffer(buffer, length)))
+
+
+# -- answering the listener ----------------------------------------------------------------------
+
+
+def reply(listener: int, cookie: int, value: int) -> bool:
+    """The call's result; False when the caller no longer waits for it."""
+    return bool(lib.pv_reply(listener, cookie, value) == 0)
+
+
+def let_run(listener: int, cookie: int) -> None:
+    """Let the kernel run the call as it stands."""
+    lib.pv_continue(listener, cookie)
+
+
+def give(listener: int, cookie: int, fd: int, cloexec: bool) -> None:
+    """Answer with a copy of the core's `fd`, at the caller's lowest free number."""
+    lib.pv_give(listener, cookie, fd, cloexec)
+
+
+def serve(stop: Any, domain: int, real: str) -> bool:
+    """Answer the listener's call for the kernel's name `real`; False: the caller must run it."""
+    return bool(lib.pv_serve_at(stop, domain, os.fsencode(real)))
+
+
+# -- what C knows of tasks -----------------------------------------------------------------------
+
+
+def task(tid: int) -> Any:
+    """Its struct pv_task, or None."""
+    found = lib.pv_task(tid)
+    return found if found != ffi.NULL else None
+
+
+def tasks() -> Iterator[Any]:
+    """Every struct pv_task."""
+    room = lib.pv_ntasks()
+    tids = ffi.new("int[]", max(room, 1))
+    for i in range(min(room, lib.pv_tasks(tids, room))):
+        found = task(tids[i])
+        if found is not None:
+            yield found
+
+
+def thread_group(tid: int) -> int:
+    """The process that a thread belongs to."""
+    return int(lib.pv_tgid(tid))
+
+
+def moved(task: Any, domain: int) -> None:
+    """The task's directory has changed to one in `domain`."""
+    lib.pv_moved(task, domain)
+
+
+def unshared(task: Any) -> None:
+    """The task has a working directory of its own from now on.  Errors: ENOMEM."""
+    _checked(lib.pv_unshared(task))
+
+
+def descriptor(task: Any, fd: int) -> int:
+    """A descriptor of the core for the task's `fd`; the caller closes it.  Errors: EBADF."""
+    return _checked(lib.pv_getfd(task, fd))
+
+
+def mark_of(task: Any, fd: int) -> int:
+    """The domain through which the task's `fd` was opened."""
+    return int(lib.pv_mark_of(task, fd))
+
+
+def mark(fd: int, domain: int) -> None:
+    """Let the open file behind the core's `fd` remember its domain."""
+    if lib.pv_mark(fd, domain) == -errno.EBADF:
+        lib.pv_mark_path(fd, domain)
+
+
+# -- what C knows of views -----------------------------------------------------------------------
+
+
+def new_view() -> Any:
+    """A struct pv_view without covers."""
+    found = lib.pv_view_new()
+    if found == ffi.NULL:
+        raise MemoryError
+    return found
+
+
+free_view = lib.pv_view_free
+
+
+def join(task: Any, view: Any) -> None:
+    """The task belongs to this view from now on."""
+    lib.pv_join(task, view)
+
+
+def describe(
+    view: Any,
+    covers: list[tuple[str, int, str]],
+    names: list[str],
+    parents: list[tuple[int, int]],
+) -> None:
+    """Tell C what answers where: (prefix, domain, root), mount names, (device, inode)."""
+    lib.pv_view_clear(view)
+    for prefix, number, root in covers:
+        _checked(lib.pv_view_cover(view, os.fsencode(prefix), number, os.fsencode(root)))
+    for name in names:
+        _checked(lib.pv_view_name(view, os.fsencode(name)))
+    for device, inode in parents:
+        _checked(lib.pv_view_parent(view, device, inode))
+    lib.pv_forget()
+
+
+def trace_all(view: Any, on: bool) -> None:
+    """Report every stopped call of a view's tasks to Python."""
+    lib.pv_view_trace(view, on)
+
+
+def has_sockets(view: Any) -> None:
+    """Some socket of this view has a name of the view: report calls that tell names."""
+    view_sockets(view, 1)
+
+
+view_sockets = lib.pv_view_sockets
+clean, forget, use_domains = lib.pv_clean, lib.pv_forget, lib.pv_use_domains
+
+
+def directory_entries(fd: int, size: int) -> bytes:
+    """What getdents64(2) gives for the core's `fd`.  Errors: ENOTDIR, EINVAL when too small."""
+    buffer = ffi.new("char[]", size)
+    return bytes(ffi.buffer(buffer, _checked(lib.pv_getdents(fd, buffer, size))))
+
+
+def numbers() -> dict[str, int]:
+    """The calls of this machine by name."""
+    rows = (lib.pv_calls[i] for i in range(lib.pv_ncalls))
+    return {ffi.string(row.name).decode(): row.nr for row in rows if row.nr >= 0}

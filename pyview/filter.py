@@ -1,0 +1,163 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""The seccomp program that decides which calls stop: table in, bytes out.
+
+It may not load a program, know a call by name, or repeat a fact of the table.
+
+When filters are stacked the kernel takes the strictest answer: ERRNO before
+USER_NOTIF before TRACE before ALLOW (cf. seccomp(2)).  A program decides by
+(arch, nr) before it loads an argument, so that the kernel remembers which numbers
+are always allowed and runs no program at all for them (Linux >= 5.11, kernel/seccomp.c:
+seccomp_cache_prepare).
+"""
+
+import errno
+import struct
+from collections.abc import Iterable, Mapping, Sequence
+from typing import NamedTuple
+
+from .syscalls import CALLS, Call, Stop, When
+
+# <linux/seccomp.h>, <linux/audit.h>
+SECCOMP_RET_KILL_PROCESS = 0x80000000
+SECCOMP_RET_ERRNO = 0x00050000
+SECCOMP_RET_USER_NOTIF = 0x7FC00000
+SECCOMP_RET_TRACE = 0x7FF00000
+SECCOMP_RET_ALLOW = 0x7FFF0000
+AUDIT_ARCH_X86_64 = 0xC000003E
+AUDIT_ARCH_I386 = 0x40000003
+X32_SYSCALL_BIT = 0x40000000
+
+# <linux/bpf_common.h>: the instructions used here, each with BPF_K or BPF_ABS
+LD_W = 0x20
+JA, JEQ, JGE, JSET = 0x05, 0x15, 0x35, 0x45
+RET = 0x06
+BPF_MAXINSNS = 4096
+
+# struct seccomp_data: int nr; u32 arch; u64 instruction_pointer; u64 args[6]
+NR_AT, ARCH_AT, ARGS_AT = 0, 4, 16
+
+REFUSED = SECCOMP_RET_ERRNO | errno.ENOSYS
+RETURNS: dict[Stop, int] = {
+    Stop.NONE: SECCOMP_RET_ALLOW,
+    Stop.LISTENER: SECCOMP_RET_USER_NOTIF,
+    Stop.TRACER: SECCOMP_RET_TRACE,
+    Stop.REFUSE: REFUSED,
+}
+
+Code = list[tuple[int, int, int, int]]  # (code, jt, jf, k) of struct sock_filter
+
+
+class Action(NamedTuple):
+    """What a program returns for a number: `then`, or only if a condition holds.
+
+    With conditions in `when`, `then` is returned if any of them holds, else `otherwise`.
+    """
+
+    then: int
+    when: tuple[When, ...] = ()
+    otherwise: int = SECCOMP_RET_ALLOW
+
+
+class Outcome(NamedTuple):
+    """What run() found: the value returned, instructions run, whether an argument was loaded."""
+
+    value: int
+    steps: int
+    loaded: bool
+
+
+def decide(action: Action) -> Code:
+    """The code of one action; it ends the program."""
+    code: Code = []
+    for test in action.when:
+        low = ARGS_AT + 8 * test.arg
+        hit = (RET, 0, 0, action.then)
+        if test.kind == "nonzero":
+            for half in (low, low + 4):
+                code += [(LD_W, 0, 0, half), (JEQ, 1, 0, 0), hit]
+        elif test.kind == "eq":
+            code.append((LD_W, 0, 0, low))
+            for value in test.values:
+                code += [(JEQ, 0, 1, value), hit]
+        else:
+            bits = 0
+            for value in test.values:
+                bits |= value
+            code += [(LD_W, 0, 0, low), (JSET, 0, 1, bits), hit]
+    return [*code, (RET, 0, 0, action.otherwise if action.when else action.then)]
+
+
+def search(runs: Sequence[tuple[int, Action]]) -> Code:
+    """The code that finds the run a number lies in; each run is (first number, action)."""
+    if len(runs) == 1:
+        return decide(runs[0][1])
+    middle = len(runs) // 2
+    below, above = search(runs[:middle]), search(runs[middle:])
+    first = runs[middle][0]
+    if len(below) <= 0xFF:  # a conditional jump has 8 bits
+        return [(JGE, len(below), 0, first), *below, *above]
+    return [(JGE, 0, 1, first), (JA, 0, 0, len(below)), *below, *above]
+
+
+def program(actions: Mapping[int, Action], default: int, arch: int = AUDIT_ARCH_X86_64) -> bytes:
+    """A sock_filter[]: `actions` by call number, `default` for every other number.
+
+    A call of another architecture gets ENOSYS, too.  Neighbours with one action are one
+    run, and runs are searched by halves: log2(runs) comparisons a call.
+
+    Precondition: numbers are not negative.  Errors: ValueError when the program is longer
+    than BPF_MAXINSNS.
+    """
+    other = Action(default)
+    runs: list[tuple[int, Action]] = [(0, other)]
+    for number in sorted({edge for n in actions for edge in (n, n + 1)}):
+        action = actions.get(number, other)
+        if number == 0:
+            runs[0] = (0, action)
+        elif action != runs[-1][1]:
+            runs.append((number, action))
+    code = [
+        (LD_W, 0, 0, ARCH_AT),
+        (JEQ, 1, 0, arch),
+        (RET, 0, 0, REFUSED),
+        (LD_W, 0, 0, NR_AT),
+        *search(runs),
+    ]
+    if len(code) > BPF_MAXINSNS:
+        raise ValueError(f"a program of {len(code)} instructions")
+    return b"".join(struct.pack("=HBBI", *i) for i in code)
+
+
+def path_tier(numbers: Mapping[str, int], calls: Iterable[Call] = CALLS) -> bytes:
+    """The program of the path tier: every row's `stop` and `when`, ENOSYS for the rest.
+
+    The rest is every number that `calls` has no row for, the x32 calls and those of i386:
+    a call that nobody described must not walk out of the view.
+
+    Errors: KeyError for a row that `numbers` does not know.
+    """
+    actions = {numbers[c.name]: Action(RETURNS[c.stop], c.when) for c in calls}
+    return program(actions, default=REFUSED)
+
+
+def run(
+    prog: bytes, nr: int, args: Sequence[int] = (0,) * 6, arch: int = AUDIT_ARCH_X86_64
+) -> Outcome:
+    """Interpret `prog` on one call, as the kernel does.  For tests."""
+    data = struct.pack("=IIQ6Q", nr & 0xFFFFFFFF, arch, 0, *(a % (1 << 64) for a in args))
+    code = list(struct.iter_unpack("=HBBI", prog))
+    acc, pc, steps, loaded = 0, 0, 0, False
+    while True:
+        op, jt, jf, k = code[pc]
+        pc += 1
+        steps += 1
+        if op == LD_W:
+            acc = struct.unpack_from("=I", data, k)[0]
+            loaded = loaded or k >= ARGS_AT
+        elif op == RET:
+            return Outcome(k, steps, loaded)
+        elif op == JA:
+            pc += k
+        else:
+            taken = {JEQ: acc == k, JGE: acc >= k, JSET: acc & k != 0}[op]
+            pc += jt if taken else jf

@@ -1,0 +1,96 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""What a handler may ask of the task whose call it answers."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+from pyview.paths import Found
+from pyview.syscalls import Call
+from pyview.view import View
+
+AT_FDCWD = -100
+
+
+class Caller(Protocol):
+    """The task of the current call.  `args` are the registers, unsigned, 64 bits."""
+
+    tid: int
+    view: View
+    call: Call
+    args: tuple[int, ...]
+
+    def text(self, address: int) -> str:
+        """A name, as getname() reads it.  Errors: EFAULT, ENAMETOOLONG."""
+
+    def peek(self, address: int, length: int) -> bytes:
+        """Up to `length` bytes of its memory.  Errors: EFAULT."""
+
+    def store(self, address: int, data: bytes) -> None:
+        """Store bytes in its memory, as far as it can be written."""
+
+    def resolve(self, dirfd: int, path: str, *, follow: bool) -> Found:
+        """Where a name leads for it.  Errors: those of path_resolution(7)."""
+
+    def directory(self, dirfd: int) -> str:
+        """A directory descriptor of its own as a name of the view.
+
+        Errors: EBADF, ENOTDIR, ENOENT when it has no name (removed, or outside its mount).
+        """
+
+    def cwd_domain(self) -> int:
+        """The domain its working directory lies in."""
+
+    def cwd(self) -> str:
+        """Its working directory as a name of the view.  Errors: ENOENT when that was removed."""
+
+    def moved(self, domain: int) -> None:
+        """Its working directory now lies in `domain`."""
+
+    def unshared(self) -> None:
+        """It has a working directory of its own from now on."""
+
+    def foreign(self) -> None:
+        """It sees another root, other mounts or has other rights than the core."""
+
+    def child_is_foreign(self) -> None:
+        """The same for the child that its call is about to make."""
+
+    def executes(self, domain: int) -> None:
+        """The program it is about to become lies in `domain`."""
+
+    def fd_domain(self, fd: int) -> int:
+        """The domain through which its descriptor was opened."""
+
+    def mark(self, fd: int, domain: int) -> None:
+        """Its descriptor was opened through `domain`."""
+
+    def open_path(self, found: Found, flags: int) -> int:
+        """An O_PATH descriptor of the core for `found`, marked.  Errors: those of open(2)."""
+
+    def program_head(self, found: Found, size: int) -> bytes:
+        """The first bytes of a file it wants to execute; b"" when the core can't tell."""
+
+    def entries(self, fd: int, size: int) -> bytes | None:
+        """The next real entries of a directory, as getdents64 gives them.
+
+        None when the descriptor is no directory or not at its start.
+        """
+
+    def proc_name(self, real: str) -> str | None:
+        """The view's name for what a magic link of proc leads to.
+
+        None when the link's own text is right.
+        """
+
+    def mounts_text(self, kind: str) -> bytes:
+        """What /proc/PID/`kind` (mounts, mountinfo, mountstats) says in this view."""
+
+    def memory_file(self, data: bytes, flags: int) -> int:
+        """A descriptor of the core for a file with these bytes, read-only."""
+
+    def socket_named(self, real: bytes, name: bytes) -> None:
+        """A socket was bound to the view's `name`."""
+
+    def socket_name(self, real: bytes) -> bytes | None:
+        """The view's name of a bound socket, None when it is the kernel's."""

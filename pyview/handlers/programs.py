@@ -1,0 +1,127 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Programs and processes: execve, clone, unshare."""
+
+from __future__ import annotations
+
+import errno
+import os
+
+from pyview.api import refuse
+from pyview.handlers.caller import AT_FDCWD, Caller
+from pyview.handlers.names import as_word, find
+from pyview.paths import Found
+from pyview.verdicts import Done, Handler, Real, Redirect, Renamed, Word
+
+CLONE_FS, CLONE_NEWNS, CLONE_NEWUSER = 0x200, 0x20000, 0x10000000
+CLONE_UNTRACED = 0x00800000
+HEAD = 256  # BINPRM_BUF_SIZE: how much of a script the kernel looks at
+SCRIPTS = 5  # interpreters of interpreters: one more is ELOOP
+POINTER = 8  # bytes
+
+
+def execve(caller: Caller) -> Handler:
+    """execve, execveat: the kernel executes the real file; the program sees the view's names.
+
+    The name is handed to the kernel with its prefix as slashes, so that the copies which the
+    kernel leaves on the new stack (AT_EXECFN, a script's argument) have the right length and are
+    made right afterwards.
+    """
+    dirfd_index, path_index = caller.call.paths()[0]
+    where = find(caller, dirfd_index, path_index)
+    if where is None:
+        return Real()
+    if where.real is None:
+        raise refuse(errno.EACCES, where.name)
+    caller.executes(where.number)
+    shown = caller.text(caller.args[path_index])
+    changes, given = _interpreted(caller, where, shown, path_index)
+    if not changes and where.same:
+        return Real(where.clean)
+    if not changes:
+        given = _padded(os.fsencode(where.real), os.fsencode(shown))
+        changes = {path_index: given + b"\0"}
+    value = yield Redirect(changes)
+    if value == 0:
+        yield Renamed(given, os.fsencode(shown))
+    return Done()
+
+
+def _padded(real: bytes, shown: bytes) -> bytes:
+    """The kernel's name, with as many slashes before it as make it as long as the view's."""
+    return real.rjust(len(shown), b"/")
+
+
+def _interpreted(
+    caller: Caller, where: Found, shown: str, path_index: int
+) -> tuple[dict[int, Word], bytes]:
+    """What to execute instead when the interpreter of a script is not the kernel's to find."""
+    arguments: list[bytes] = []
+    name = shown
+    for _ in range(SCRIPTS):
+        line = _script_line(caller.program_head(where, HEAD))
+        if line is None:
+            break
+        interpreter, option = line
+        found = caller.resolve(AT_FDCWD, os.fsdecode(interpreter), follow=True)
+        arguments[:0] = [interpreter, *([option] if option else []), os.fsencode(name)]
+        where, name = found, os.fsdecode(interpreter)
+        if found.real is None:
+            raise refuse(errno.EACCES, found.name)
+        if not found.same:
+            return _with_arguments(caller, found, arguments, path_index), as_word(found.real)[:-1]
+    else:
+        raise refuse(errno.ELOOP)
+    return {}, b""
+
+
+def _script_line(head: bytes) -> tuple[bytes, bytes] | None:
+    """The interpreter and its one argument from "#!...", cf. Linux fs/binfmt_script.c."""
+    if not head.startswith(b"#!"):
+        return None
+    line, newline, _ = head[2:].partition(b"\n")
+    line = line.strip(b" \t")
+    if not line or (not newline and len(head) >= HEAD and b" " not in line):
+        return None
+    interpreter, _, option = line.replace(b"\t", b" ", 1).partition(b" ")
+    return interpreter, option.strip(b" \t")
+
+
+def _with_arguments(
+    caller: Caller, found: Found, first: list[bytes], path_index: int
+) -> dict[int, Word]:
+    """The arguments of execve for an interpreter: `first`, then the caller's but for argv[0]."""
+    address = caller.args[path_index + 1]
+    pointers: list[bytes] = []
+    while address:
+        pointer = caller.peek(address, POINTER)
+        if len(pointer) < POINTER or pointer == bytes(POINTER):
+            break
+        pointers.append(pointer)
+        address += POINTER
+    real = found.real or ""
+    return {path_index: as_word(real), path_index + 1: (tuple(first), b"".join(pointers[1:]))}
+
+
+def clone(caller: Caller) -> Handler:
+    """A child may neither escape its tracer nor, in name spaces of its own, be mistaken."""
+    flags = caller.args[0]
+    if flags & (CLONE_NEWNS | CLONE_NEWUSER):
+        caller.child_is_foreign()
+    if not flags & CLONE_UNTRACED:
+        return Real()
+    yield Redirect({0: flags & ~CLONE_UNTRACED})
+    return Done()
+
+
+def unshare(caller: Caller) -> Handler:
+    """unshare, setns: a directory of its own, or other mounts and rights than the core's."""
+    flags = caller.args[0 if caller.call.name == "unshare" else 1]
+    value = yield Redirect({})
+    if value == 0:
+        if flags & (CLONE_FS | CLONE_NEWNS | CLONE_NEWUSER) or caller.call.name == "setns":
+            caller.unshared()
+        if flags & (CLONE_NEWNS | CLONE_NEWUSER) or caller.call.name == "setns":
+            caller.foreign()
+    return Done()
+
+

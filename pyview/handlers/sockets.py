@@ -1,0 +1,57 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Unix sockets with names of the view: unix(7)."""
+
+from __future__ import annotations
+
+import errno
+import os
+
+from pyview.abi.sockaddr import PATH_AT, PATH_SIZE, unix_address, unix_name
+from pyview.api import refuse
+from pyview.handlers.caller import AT_FDCWD, Caller
+from pyview.syscalls import Role
+from pyview.verdicts import Done, Handler, Real, Redirect
+
+
+def to_address(caller: Caller) -> Handler:
+    """bind, connect, sendto: the kernel gets its own name of the socket."""
+    at = caller.call.arg(Role.SOCKADDR_IN)
+    length = caller.args[at + 1] & 0xFFFFFFFF
+    name = unix_name(caller.peek(caller.args[at], min(length, PATH_AT + PATH_SIZE)))
+    if name is None:
+        return Real()
+    binds = caller.call.name == "bind"
+    where = caller.resolve(AT_FDCWD, os.fsdecode(name), follow=not binds)
+    if where.real is None:
+        raise refuse(errno.EOPNOTSUPP, where.name)
+    if where.same and not where.number:
+        return Real(where.clean)
+    real = name if where.same else os.fsencode(where.real)
+    if len(real) > PATH_SIZE:
+        raise refuse(errno.ENAMETOOLONG)
+    address = unix_address(real)
+    value = yield Redirect({} if where.same else {at: address, at + 1: len(address)})
+    if binds and value == 0:
+        caller.socket_named(real, name)
+    return Done()
+
+
+def from_address(caller: Caller) -> Handler:
+    """getsockname, getpeername, accept, recvfrom: the view's name for the kernel's."""
+    at = caller.call.arg(Role.SOCKADDR_OUT)
+    address, length_at = caller.args[at], caller.args[at + 1]
+    if not address or not length_at:
+        return Real()
+    room = int.from_bytes(caller.peek(length_at, 4), "little", signed=True)
+    value = yield Redirect({})
+    if value < 0 or room <= 0:
+        return Done()
+    length = int.from_bytes(caller.peek(length_at, 4), "little", signed=True)
+    name = unix_name(caller.peek(address, max(0, min(room, length))))
+    shown = None if name is None else caller.socket_name(name)
+    if shown is None:
+        return Done()
+    data = unix_address(shown)
+    caller.store(length_at, len(data).to_bytes(4, "little"))
+    caller.store(address, data[:room])
+    return Done()

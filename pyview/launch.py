@@ -1,0 +1,118 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Start a core, and become the command in its first view.
+
+The process that was called `pyview` forks twice; the grandchild is the core, an orphan in a session
+of its own that traces the process it came from, which then executes the command.  So the command
+has the pid, the parent and the terminal that the user's shell gave to pyview, and its exit status
+and job control are the kernel's own.
+"""
+
+from __future__ import annotations
+
+import os
+from typing import NoReturn
+
+from pyview import core
+from pyview.commands import Failure
+from pyview.entry import enter
+from pyview.settings import Settings
+
+OPEN_FILES = 65536  # the core wants some descriptors for each process
+
+
+def run(settings: Settings) -> NoReturn:
+    """Raises Failure, with nothing left behind, when no view can be made."""
+    me = os.getpid()
+    output = _output(settings)
+    heard, told = os.pipe()
+    core.allow_tracer()
+    child = os.fork()
+    if child == 0:
+        try:
+            os.close(heard)
+            if os.fork() == 0:
+                _serve(me, settings, output, told)
+        finally:
+            os._exit(0)
+    os.close(told)
+    os.waitpid(child, 0)
+    word = os.read(heard, 4096)
+    os.close(heard)
+    if output > 2:
+        os.close(output)
+    core.disallow_tracer()
+    if word != b"ok":
+        raise Failure(1, word.decode(errors="replace") or "the core died at its start")
+    enter(settings)
+
+
+def _output(settings: Settings) -> int:
+    """The descriptor for debug and trace lines."""
+    if settings.output is None:
+        return 2
+    try:
+        flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_TRUNC | os.O_CLOEXEC
+        return os.open(settings.output, flags, 0o666)
+    except OSError as error:
+        raise Failure(1, f"{settings.output}: {error.strerror}") from None
+
+
+def _serve(pid: int, settings: Settings, output: int, told: int) -> NoReturn:
+    """Be the core until the last task has gone."""
+    from pyview.reports import Reports
+    from pyview.tracer import Tracer
+
+    os.setsid()
+    os.chdir("/")
+    os.umask(0)
+    _raise_limit()
+    null = os.open("/dev/null", os.O_RDWR)
+    os.dup2(null, 0)
+    os.dup2(null, 1)
+    reports = Reports(output, settings.trace, settings.summary)
+    try:
+        tracer = Tracer(reports)
+        tracer.begin(pid, settings.name)
+        tracer.debug_from_start(settings.debug)
+    except OSError as error:
+        os.write(told, _why(error).encode())
+        os._exit(1)
+    os.write(told, b"ok")
+    os.close(told)
+    _keep_only({0, 1, 2, output, *core.descriptors(), *tracer.descriptors()})
+    status = 1
+    try:
+        tracer.run()
+        reports.total(core.counts())
+        status = 0
+    except BaseException:
+        import traceback
+
+        reports.write("pyview: the core failed, and ends its views:\n" + traceback.format_exc())
+    finally:
+        os._exit(status)
+
+
+def _why(error: OSError) -> str:
+    if error.errno == 1:
+        return "ptrace is not allowed here (seccomp, a container, yama); see pyview --doctor"
+    return f"cannot start the core: {error.strerror}"
+
+
+def _raise_limit() -> None:
+    import resource
+
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    want = OPEN_FILES if hard == resource.RLIM_INFINITY else min(hard, OPEN_FILES)
+    if soft != resource.RLIM_INFINITY and soft < want:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (want, hard))
+
+
+def _keep_only(keep: set[int]) -> None:
+    """Close what the command's caller had open: the core must not hold its pipes."""
+    for name in os.listdir("/proc/self/fd"):
+        if int(name) not in keep:
+            try:
+                os.close(int(name))
+            except OSError:
+                pass  # the listing's own descriptor

@@ -1,0 +1,253 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Mounting in views, as asked through the control channel: vumount, vuumount and their lists.
+
+Pure over views: knows no ptrace.  What only the core can tell or do comes through `Core`.  Every
+path in a request is absolute and canonical: the client resolved it inside the view.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any, Protocol
+
+from pyview.api import Tree, refuse
+from pyview.control import Answer, Later
+from pyview.registry import Loaded, ModuleError, current, function_of, keywords, traced
+from pyview.view import Mount, Past, View
+
+#: mount(8)'s options that mean nothing to a view; a type that has one of that name still gets it.
+IDLE_OPTIONS = frozenset(
+    (
+        *("async", "atime", "auto", "defaults", "dev", "diratime", "exec", "group", "lazytime"),
+        *("loud", "noatime", "noauto", "nodev", "nodiratime", "noexec", "norelatime", "nosuid"),
+        *("nouser", "relatime", "rw", "silent", "strictatime", "suid", "user", "users"),
+    )
+)
+
+
+class Core(Protocol):
+    """What the services need of the core."""
+
+    def view_of(self, pid: int) -> View | None:
+        """The view a process runs in; None when it is not the core's."""
+
+    def views(self) -> Iterable[View]:
+        """All views that still have a task."""
+
+    def busy(self, view: View, mount: Mount) -> bool:
+        """True when a task of `view` has its working directory, its root or a file in `mount`."""
+
+    def changed(self, view: View, then: Callable[[str], None]) -> None:
+        """The view's mounts changed.  Call `then("")` once every task of it has the filters that
+        this needs (at once when none is), or `then(why)` when that is impossible."""
+
+    def child(self, pid: int, name: str) -> View:
+        """Make a process the first of a new child view.  Errors: EINVAL, EAGAIN."""
+
+    def debug(self, view: View, pid: int, tags: frozenset[str]) -> None:
+        """From now on these tags hold in the view (pid 0), or for a process and its children."""
+
+    def log(self, text: str) -> None:
+        """Some lines for the debug log."""
+
+
+class Refused(Exception):
+    """A request that cannot be granted: one line for the user."""
+
+
+Undo = Callable[[], None]
+
+
+class Mounting:
+    """The mount verbs; what is loaded tells which types there are."""
+
+    def __init__(self, core: Core) -> None:
+        self._core = core
+        self._loaded: dict[int, list[Loaded]] = {}  # by the view's number, oldest first
+
+    def _mount(self, view: View, _pid: int, words: Sequence[str]) -> Answer | Later:
+        """[how, kind, options, source, target]; how is "bind", "move" or ""."""
+        how, kind, options, source, target = words
+        _check(target)
+        given = [option for option in options.split(",") if option]
+        permanent = "permanent" in given
+        given = [option for option in given if option != "permanent"]
+        if "remount" in given:
+            raise Refused(f"{target}: remount is not supported")
+        if how == "move":
+            return self._move(view, source, target, given)
+        if how == "bind":
+            mount = self._bind(view, source, target, given)
+        else:
+            mount = self._mount_type(view, kind, given, source, target)
+        mount.permanent = permanent
+
+        def undo() -> None:
+            view.umount(mount)
+            self._unmounted([mount])
+
+        return self._settle(view, undo)
+
+    def _bind(self, view: View, source: str, target: str, options: list[str]) -> Mount:
+        _check(source)
+        _no_options(target, options)
+        real = view.real(source)
+        if real is not None:
+            os.lstat(real)  # ENOENT now, not later
+        else:
+            view.now().lstat(source)
+        tree = Past(view, view.epoch, source)
+        return view.mount(target, tree, source=source, kind="none", options="bind")
+
+    def _mount_type(
+        self, view: View, kind: str, options: list[str], source: str, target: str
+    ) -> Mount:
+        types = self._types_of(view)
+        name = current(kind, list(types))
+        if name not in types:
+            raise Refused(f"{target}: unknown file system type '{kind}'")
+        owner, make = types[name]
+        try:
+            arguments = keywords(make, _not_idle(make, options), 3 if isinstance(make, type) else 2)
+        except ModuleError as error:
+            raise ModuleError(f"{target}: {error}") from None
+        try:
+            tree = make(view.now(), source, **arguments)
+        except OSError:
+            raise
+        except Exception as error:  # the module's edge: its mistakes are not the core's
+            self._core.log(traced(error))
+            raise refuse(errno.EIO, target) from None
+        mount = view.mount(target, tree, source=source, kind=name, options=",".join(options))
+        mount.owner = owner
+        return mount
+
+    def _move(self, view: View, source: str, target: str, options: list[str]) -> Answer | Later:
+        _no_options(target, options)
+        old = self._top(view, source)
+        if target == source or target.startswith(source + "/"):
+            raise refuse(errno.ELOOP, target)
+        self._may_go(view, old)
+        at = view.mounts.index(old)
+        view.umount(old)
+        new = view.mount(target, old.tree, source=old.source, kind=old.kind, options=old.options)
+        new.owner = old.owner
+
+        def undo() -> None:
+            view.umount(new)
+            view.mounts.insert(at, old)
+
+        return self._settle(view, undo)
+
+    def _umount(self, view: View, _pid: int, words: Sequence[str]) -> Answer | Later:
+        """[flags, target...]; flags hold "l" (lazy: busy or not) and "f" (not asking the tree)."""
+        flags, *targets = words
+        going = []
+        for target in targets:
+            mount = self._top(view, target)
+            self._may_go(view, mount, flags)
+            going.append(mount)
+        for mount in dict.fromkeys(going):
+            view.umount(mount)
+        self._unmounted(going)
+        return self._settle(view, None)
+
+    def _top(self, view: View, target: str) -> Mount:
+        _check(target)
+        mount = view.top(target)
+        if mount is None:
+            raise Refused(f"{target}: not mounted")
+        return mount
+
+    def _may_go(self, view: View, mount: Mount, flags: str = "") -> None:
+        owner = mount.owner
+        if isinstance(owner, Loaded) and mount in owner.mounts:
+            raise Refused(f"{mount.target}: belongs to the module {owner.name}")
+        if mount.permanent:
+            raise refuse(errno.EPERM, mount.target)
+        if "l" in flags:
+            return
+        if self._core.busy(view, mount) or ("f" not in flags and mount.tree.busy()):
+            raise refuse(errno.EBUSY, mount.target)
+
+    def _mounts(self, view: View, _pid: int, words: Sequence[str]) -> Answer:
+        """[type...]: the mounts as mount(8) prints them, oldest first; of those types, if any."""
+        lines = (
+            f"{m.source} on {m.target or '/'} type {m.kind or 'none'}"
+            + (f" ({m.options})" if m.options else "")
+            for m in view.mounts
+            if m.epoch and (not words or (m.kind or "none") in words)
+        )
+        return 0, "".join(line + "\n" for line in lines)
+
+    def _targets(self, view: View, _pid: int, words: Sequence[str]) -> Answer:
+        """[]: the mount points, NUL-terminated: a name may hold a newline."""
+        () = words
+        return 0, "".join((m.target or "/") + "\0" for m in view.mounts if m.epoch)
+
+    def _types(self, view: View, _pid: int, words: Sequence[str]) -> Answer:
+        """[type]: status 0 when the view mounts that type, else 1; []: all of them, a line each."""
+        types = list(self._types_of(view))
+        if words:
+            return int(current(words[0], types) not in types), ""
+        return 0, "".join(name + "\n" for name in types)
+
+    def _types_of(self, view: View) -> dict[str, tuple[Loaded, Any]]:
+        """The mount types of a view's modules; the module loaded last has the last word."""
+        loaded = self._loaded.setdefault(view.number, [])
+        return {name: (one, make) for one in loaded for name, make in one.module.types.items()}
+
+    # -- what all need -----------------------------------------------------------------------
+    def _settle(self, view: View, undo: Undo | None) -> Later:
+        """An answer for when the view's tasks follow its mounts; `undo` for when they cannot."""
+        later = Later()
+
+        def then(why: str) -> None:
+            if why and undo is not None:
+                undo()
+            later.done(1 if why else 0, why)
+
+        self._core.changed(view, then)
+        return later
+
+    def _unmounted(self, mounts: Iterable[Mount]) -> None:
+        """Tell the trees that no view shows any more."""
+        for tree in dict.fromkeys(mount.tree for mount in mounts):
+            if not any(_shows(view.mounts, tree) for view in self._core.views()):
+                self._tell(tree.unmounted)
+
+    def _tell(self, action: Callable[[], None]) -> None:
+        """Run a farewell of a module's: what goes wrong in it stops nothing."""
+        try:
+            action()
+        except Exception as error:  # the module's edge: its mistakes are not the core's
+            self._core.log(traced(error))
+
+
+def _shows(mounts: Iterable[Mount], tree: Tree) -> bool:
+    """True when a tree is among `mounts`, or in a past view that is."""
+    return any(
+        m.tree is tree or (isinstance(m.tree, Past) and _shows(m.tree.mounts, tree)) for m in mounts
+    )
+
+
+def _check(path: str) -> None:
+    if not path.startswith("/") or path.startswith("//") or os.path.normpath(path) != path:
+        raise refuse(errno.EINVAL, path)
+
+
+def _no_options(target: str, options: list[str]) -> None:
+    idle = IDLE_OPTIONS | {"bind", "move"}
+    left = [option for option in options if option not in idle]
+    if left:
+        raise Refused(f"{target}: a bind mount has no option {left[0]}")
+
+
+def _not_idle(make: Any, options: list[str]) -> list[str]:
+    """Options without those of mount(8) that this type does not know."""
+    function = function_of(make)
+    code = function.__code__ if function else None
+    known = code.co_varnames[: code.co_argcount + code.co_kwonlyargcount] if code else ()
+    return [option for option in options if option in known or option not in IDLE_OPTIONS]

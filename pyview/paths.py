@@ -1,0 +1,195 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Names made canonical through a view: symbolic links, `..`, mount points, trailing slashes.
+
+Pure: what lies in the kernel is looked at through `Eyes`.  The kernel has the last word on every
+error: where the walk cannot go on, the rest of the name is left to it unresolved, so that the
+caller gets its errno for its credentials.  cf. path_resolution(7), Linux fs/namei.c.
+"""
+
+from __future__ import annotations
+
+import errno
+from typing import NamedTuple, Protocol
+
+from pyview.api import refuse
+from pyview.view import Cover, View, covers
+
+LINKS = 40  # MAXSYMLINKS: one more is ELOOP
+
+
+class Eyes(Protocol):
+    """How the kernel's tree looks to the caller."""
+
+    def readlink(self, real: str) -> str:
+        """The target of a link.  Errors: EINVAL when it is none, ENOENT, EACCES..."""
+
+    def is_directory(self, real: str) -> bool:
+        """Whether `real`, which is no link, is a directory."""
+
+    def is_magic(self, real: str) -> bool:
+        """Whether `real` is a link of proc that leads to a file rather than to a name."""
+
+    def jump(self, real: str) -> str:
+        """A name of the view for where a magic link leads.  Errors: ENOENT when it has none."""
+
+
+class Found(NamedTuple):
+    """Where a name leads.
+
+    name    canonical, in the view; what could not be looked up is still at its end
+    cover   what answers there: a domain, or a virtual tree
+    real    the kernel's name with what was left of the caller's words, None in a virtual tree
+    rest    the name within the virtual tree
+    same    the kernel, given the caller's own words, gets to the same place
+    clean   so will C, which looks only at the words
+    """
+
+    name: str
+    cover: Cover
+    real: str | None
+    rest: str
+    same: bool
+    clean: bool
+
+    @property
+    def number(self) -> int:
+        """The domain's number, -1 in a virtual tree."""
+        return self.cover.number
+
+    @property
+    def is_mount_point(self) -> bool:
+        """Whether something is mounted exactly here."""
+        return bool(self.cover.prefix) and self.name == self.cover.prefix
+
+
+def cover_of(view: View, name: str) -> Cover:
+    """What answers for the canonical `name`.  Errors: ENOENT when nothing does."""
+    key = "" if name == "/" else name
+    for cover in view.covers():
+        if covers(cover.prefix, key):
+            return cover
+    raise refuse(errno.ENOENT, name)
+
+
+def real_of(cover: Cover, name: str) -> str:
+    """The kernel's name of the canonical `name`, which `cover` answers for."""
+    return cover.root + ("" if name == "/" else name)[len(cover.prefix) :] or "/"
+
+
+class _Walk:
+    """One resolution under way: `at` is canonical and has been reached."""
+
+    def __init__(self, view: View, eyes: Eyes, base: str) -> None:
+        self.view, self.eyes = view, eyes
+        self.at, self.links = base, 0
+        self.cover = cover_of(view, base)
+        self.stays = True  # in the domain it started in
+        self.plain = True  # no domain was entered after a link or a ".."
+        self.strayed = False  # a link or ".." was met
+
+    def to(self, name: str) -> None:
+        cover = cover_of(self.view, name)
+        if cover is not self.cover:
+            self.stays = False
+            self.plain = self.plain and not self.strayed
+        self.at, self.cover = name, cover
+
+    def up(self) -> None:
+        self.strayed = True
+        self.to(self.at.rpartition("/")[0] or "/")
+
+    def child(self, name: str) -> str:
+        return ("" if self.at == "/" else self.at) + "/" + name
+
+    def look(self, name: str, last: bool) -> str | None:
+        """The target when `name` is a link, None when it is something else.
+
+        A magic link at the end of a name is the kernel's to follow: it leads to a file.
+        """
+        cover = cover_of(self.view, name)
+        if name == cover.prefix:
+            return None  # a mount point hides what is below it
+        try:
+            if cover.number < 0:
+                return cover.mount.tree.readlink(name[len(cover.prefix) :] or "/")
+            real = real_of(cover, name)
+            if self.eyes.is_magic(real):
+                return None if last else self.eyes.jump(real)
+            return self.eyes.readlink(real)
+        except OSError as error:
+            if error.errno == errno.EINVAL:
+                return None
+            raise
+
+    def follow(self, target: str, todo: list[str]) -> None:
+        self.strayed = True
+        self.links += 1
+        if self.links > LINKS:
+            raise refuse(errno.ELOOP)
+        if target.startswith("/"):
+            self.to("/")
+        todo.extend(reversed(target.split("/")))
+
+    def is_directory(self) -> bool:
+        if self.cover.number < 0:
+            return True  # the tree says so itself when it is asked
+        return self.eyes.is_directory(real_of(self.cover, self.at))
+
+
+def resolve(view: View, eyes: Eyes, base: str, path: str, *, follow: bool = True) -> Found:
+    """Where `path` leads from the directory `base` (canonical, in the view).
+
+    Errors: ELOOP after 40 links, ENOENT for "".
+    """
+    if not path:
+        raise refuse(errno.ENOENT, path)
+    walk = _Walk(view, eyes, "/" if path.startswith("/") else base)
+    slash = path.endswith("/")
+    todo = [part for part in reversed(path.split("/")) if part]
+    tail: list[str] = []
+    while todo:
+        part = todo.pop()
+        last = not any(todo)
+        if part in ("", "."):
+            if part and last:
+                tail = ["."]
+            continue
+        try:
+            if part == "..":
+                if not walk.is_directory():
+                    tail = [part, *reversed(todo)]
+                    break
+                walk.up()
+                if last:
+                    tail = ["."]
+                continue
+            child = walk.child(part)
+            target = None if last and not follow and not slash else walk.look(child, last)
+        except OSError as error:
+            if error.errno == errno.ELOOP:
+                raise
+            tail = [part, *reversed(todo)]
+            break
+        if target is None:
+            walk.to(child)
+            if not last and walk.cover.number >= 0 and not walk.is_directory():
+                tail = [*reversed(todo)]  # ENOTDIR, says the kernel
+                break
+        else:
+            walk.follow(target, todo)
+    return _found(walk, tail, slash)
+
+
+def _found(walk: _Walk, tail: list[str], slash: bool) -> Found:
+    name, cover = walk.at, walk.cover
+    words = [part for part in tail if part]
+    beyond = "".join("/" + part for part in words)
+    plain_tail = [part for part in words if part not in (".", "..")]
+    full = (("" if name == "/" else name) + "".join("/" + p for p in plain_tail)) or "/"
+    if cover.number < 0:
+        return Found(full, cover, None, full[len(cover.prefix) :] or "/", False, False)
+    real = real_of(cover, name)
+    real = ("" if real == "/" and beyond else real) + beyond
+    if slash and not real.endswith("/"):
+        real += "/"
+    return Found(full, cover, real, "", walk.stays, walk.plain and not words)

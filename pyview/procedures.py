@@ -1,0 +1,218 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""What is done to a stopped task over several stops: run a call in it, install a filter.
+
+A procedure is a generator: it yields how the task is to go on, (how, signal), and gets its next
+stop.  While it runs, every stop of the task is its own.  `core.Gone` ends it at any moment.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Generator, Mapping
+from typing import Any
+
+from pyview import core
+from pyview.verdicts import Word
+
+Stop = Any  # struct pv_stop *
+Procedure = Generator[tuple[int, int], Stop, None]
+Step = tuple[int, int]
+
+WAIT: Step = (core.GO, -1)  # it is running already: only wait for its next stop
+MASK = (1 << 64) - 1
+RED_ZONE = 128  # bytes below the stack pointer that a leaf function may use
+RESTARTNOINTR = -513  # the kernel's own, linux/errno.h
+RESTARTS = range(-516, -511)
+SCRATCH = 16384  # bytes of a mapping for what does not fit below a small stack
+
+
+class Lost(Exception):
+    """The task went another way (a signal came first): its call will come again."""
+
+
+def encode(words: Mapping[int, Word], address: int) -> tuple[dict[int, int], bytes]:
+    """Registers and the bytes at `address` they point to, for arguments that are not numbers."""
+    registers: dict[int, int] = {}
+    data = b""
+
+    def put(piece: bytes) -> int:
+        nonlocal data
+        at = address + len(data)
+        data += piece.ljust((len(piece) + 15) & ~7, b"\0")
+        return at
+
+    for index, word in words.items():
+        if isinstance(word, int):
+            registers[index] = word & MASK
+        elif isinstance(word, bytes):
+            registers[index] = put(word)
+        else:
+            strings, pointers = word
+            vector = b"".join(put(text + b"\0").to_bytes(8, "little") for text in strings)
+            registers[index] = put(vector + pointers + bytes(8))
+    return registers, data
+
+
+def run(
+    tid: int, regs: Any, number: int, args: tuple[int, ...]
+) -> Generator[Step, Stop, int]:
+    """Run one call in a task that is stopped outside of any call, at an instruction `regs.ip`."""
+    mine = core.copy_registers(regs)
+    mine.nr, mine.value = core.NO_CALL, number
+    for index, value in enumerate(args):
+        mine.args[index] = value & MASK
+    core.set_registers(tid, mine)
+    stop = yield core.TO_EXIT, 0
+    while stop.kind != core.EXIT:
+        if stop.kind not in (core.ENTRY, core.TRACED):
+            raise Lost
+        stop = yield core.TO_EXIT, 0
+    return int(stop.value)
+
+
+def place(
+    tid: int, regs: Any, words: Mapping[int, Word], mapped: int = 0
+) -> tuple[dict[int, int], bool]:
+    """Store what arguments point to below the stack, or in `mapped`; False when there is no room."""
+    _, data = encode(words, 0)
+    address = mapped or (regs.sp - RED_ZONE - len(data)) & ~15
+    registers, data = encode(words, address)
+    return registers, core.poke(tid, address, data)
+
+
+def redirected(
+    tid: int, number: int, words: Mapping[int, Word], numbers: Mapping[str, int], at_entry: bool
+) -> Generator[Step, Stop, tuple[int, bool]]:
+    """Run the call `number`, the task's own, with other arguments; (result, whether it exec'ed).
+
+    `at_entry`: it is stopped before the call; otherwise after it was answered with RESTARTNOINTR.
+    Afterwards the task is stopped after the call, all registers but the result as they were.
+    """
+    saved = core.registers(tid)
+    if not at_entry:
+        saved.nr = number
+    mine = core.copy_registers(saved)
+    registers, fits = place(tid, saved, words)
+    mapped = 0
+    if not fits:
+        mapped = yield from _map(tid, saved, numbers, at_entry)
+        registers, fits = place(tid, saved, words, mapped)
+        at_entry = False
+    for index, value in registers.items():
+        mine.args[index] = value
+    if not at_entry:
+        mine.ip, mine.nr, mine.value = saved.ip - core.CALL_LENGTH, core.NO_CALL, saved.nr
+    core.set_registers(tid, mine)
+    pass_listener(tid, not at_entry)
+    after = yield core.TO_EXIT, 0
+    while after.kind in (core.ENTRY, core.TRACED, core.BORN):
+        after = yield core.TO_EXIT, 0
+    pass_listener(tid, False)
+    if after.kind == core.EXEC:
+        return 0, True
+    if after.kind != core.EXIT:
+        _restart(tid, saved)
+        raise Lost
+    value = int(after.value)
+    last = core.registers(tid)
+    for index in registers:
+        last.args[index] = saved.args[index]
+    core.set_registers(tid, last)
+    if mapped:
+        last.ip -= core.CALL_LENGTH
+        yield from run(tid, last, numbers["munmap"], (mapped, SCRATCH))
+        last.ip += core.CALL_LENGTH
+        core.set_registers(tid, last)
+    return value, False
+
+
+def pass_listener(tid: int, on: bool) -> None:
+    """Let the next call of the task that goes to the listener run."""
+    record = core.task(tid)
+    if record is not None:
+        record.let_next = int(on)
+
+
+def _restart(tid: int, saved: Any) -> None:
+    """Back to where the kernel will make the original call again."""
+    again = core.copy_registers(saved)
+    again.value = RESTARTNOINTR & MASK
+    core.set_registers(tid, again)
+
+
+def _map(
+    tid: int, saved: Any, numbers: Mapping[str, int], at_entry: bool
+) -> Generator[Step, Stop, int]:
+    """Map scratch memory in the task.  Errors: ENOMEM."""
+    args = (0, SCRATCH, 3, 0x22, -1, 0)  # PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS
+    regs = core.copy_registers(saved)
+    if at_entry:
+        regs.nr = numbers["mmap"]
+        for index, value in enumerate(args):
+            regs.args[index] = value & MASK
+        core.set_registers(tid, regs)
+        stop = yield core.TO_EXIT, 0
+        value = int(stop.value)
+    else:
+        regs.ip -= core.CALL_LENGTH
+        value = yield from run(tid, regs, numbers["mmap"], args)
+    if -4096 < value < 0:
+        raise OSError(-value, os.strerror(-value))
+    return value
+
+
+def stopped_by_us(tid: int, listener: int, cookie: int) -> Generator[Step, Stop, None]:
+    """Turn a call that waits at the listener into a ptrace stop right after it.
+
+    The call is answered with the kernel's own "make it again", while a stop is pending that comes
+    first; the program sees neither.
+    """
+    core.interrupt(tid)
+    core.reply(listener, cookie, RESTARTNOINTR)
+    stop = yield WAIT
+    if stop.kind != core.TRAP:
+        raise Lost
+
+
+def install(
+    tid: int, program: bytes, numbers: Mapping[str, int], flags: int
+) -> Generator[Step, Stop, int]:
+    """Install a seccomp filter with a listener in a process; the listener, the core's own.
+
+    The task is stopped by `core.interrupt`, perhaps within a call that is to go on afterwards.
+    Errors: those of seccomp(2), EMFILE.
+    """
+    saved = core.registers(tid)
+    regs = core.copy_registers(saved)
+    regs.ip = core.call_site(tid)
+    if not regs.ip:
+        raise OSError(38, "no vDSO")
+    mapped = yield from run(tid, regs, numbers["mmap"], (0, SCRATCH, 3, 0x22, -1, 0))
+    if -4096 < mapped < 0:
+        raise OSError(-mapped, os.strerror(-mapped))
+    prog = (len(program) // 8).to_bytes(8, "little") + (mapped + 16).to_bytes(8, "little")
+    core.poke(tid, mapped, prog + program)
+    value = yield from run(tid, regs, numbers["prctl"], (38, 1, 0, 0, 0))  # PR_SET_NO_NEW_PRIVS
+    if value == 0:
+        value = yield from run(tid, regs, numbers["seccomp"], (1, flags, mapped))
+    yield from run(tid, regs, numbers["munmap"], (mapped, SCRATCH))
+    mine = -1
+    if value >= 0:
+        record = core.task(tid)
+        mine = core.descriptor(record, value)
+        yield from run(tid, regs, numbers["close"], (value,))
+    core.set_registers(tid, saved)
+    if value < 0:
+        raise OSError(-value, os.strerror(-value))
+    return mine
+
+
+def let_go(tid: int) -> Generator[Step, Stop, None]:
+    """After `install`: a call that was interrupted goes on, a stopped job stays stopped."""
+    saved = core.registers(tid)
+    core.interrupt(tid)
+    stop = yield core.GO, 0
+    if stop.kind == core.TRAP:
+        core.set_registers(tid, saved)
+    else:
+        raise Lost

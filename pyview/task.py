@@ -1,0 +1,234 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""What is known of a thread and may be done for it: the Caller of a handler, on a real task.
+
+C keeps what the kernel shares by CLONE_FS (pv_fs) and CLONE_VM (pv_mm); the kernel itself keeps
+descriptors, and a descriptor remembers its domain (csrc/marks.c): there is no second table.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import re
+import stat
+from typing import Any
+
+from pyview import core
+from pyview.api import refuse
+from pyview.handlers.caller import AT_FDCWD
+from pyview.paths import Found, resolve
+from pyview.syscalls import Call
+from pyview.view import View
+
+_MAGIC = re.compile(r"/proc/(\d+)(?:/task/(\d+))?/(cwd|root|exe|fd/(\d+))")
+_DELETED = " (deleted)"
+
+
+class CoreEyes:
+    """The kernel's tree as a task sees it, through the core's own eyes."""
+
+    def __init__(self, task: Task) -> None:
+        self._task = task
+
+    def readlink(self, real: str) -> str:
+        if real == "/proc/self":
+            return str(self._task.process())
+        if real == "/proc/thread-self":
+            return f"{self._task.process()}/task/{self._task.tid}"
+        return os.readlink(real)
+
+    def is_directory(self, real: str) -> bool:
+        return stat.S_ISDIR(os.lstat(real).st_mode)
+
+    def is_magic(self, real: str) -> bool:
+        return real.startswith("/proc/") and _MAGIC.fullmatch(real) is not None
+
+    def jump(self, real: str) -> str:
+        name = self._task.proc_name(real) or os.readlink(real)
+        if not name.startswith("/"):
+            raise refuse(errno.ENOENT, real)
+        return name
+
+
+class Task:
+    """One call of one thread."""
+
+    def __init__(self, record: Any, view: View, call: Call, args: tuple[int, ...]) -> None:
+        self._record = record
+        self.tid: int = record.tid
+        self.view, self.call, self.args = view, call, args
+        self._process = 0
+
+    def process(self) -> int:
+        """Its thread group."""
+        if not self._process:
+            self._process = core.thread_group(self.tid)
+        return self._process
+
+    # -- memory ----------------------------------------------------------------------------
+    def text(self, address: int) -> str:
+        return core.text(self.tid, address)
+
+    def peek(self, address: int, length: int) -> bytes:
+        return core.peek(self.tid, address, length)
+
+    def store(self, address: int, data: bytes) -> None:
+        core.poke(self.tid, address, data)
+
+    # -- names -----------------------------------------------------------------------------
+    def resolve(self, dirfd: int, path: str, *, follow: bool) -> Found:
+        base = "/" if path.startswith("/") else self.directory(dirfd)
+        return resolve(self.view, CoreEyes(self), base, path, follow=follow)
+
+    def directory(self, dirfd: int) -> str:
+        """The view's name of a directory descriptor, or of the working directory.
+
+        Errors: EBADF, ENOTDIR, ENOENT when it has none (removed, or outside its mount).
+        """
+        if dirfd == AT_FDCWD:
+            return self.cwd()
+        link = f"/proc/{self.tid}/fd/{dirfd}"
+        try:
+            real = os.readlink(link)
+        except FileNotFoundError:
+            raise refuse(errno.EBADF) from None
+        if not stat.S_ISDIR(os.stat(link).st_mode):
+            raise refuse(errno.ENOTDIR)
+        return self._shown(real, self.fd_domain(dirfd))
+
+    def _shown(self, real: str, number: int) -> str:
+        domain = self.view.domain(number)
+        name = domain.name(real) if domain is not None else real
+        if name is None or not name.startswith("/"):
+            raise refuse(errno.ENOENT, real)
+        return name
+
+    # -- the working directory ---------------------------------------------------------------
+    def cwd_domain(self) -> int:
+        return int(self._record.fs.domain)
+
+    def cwd(self) -> str:
+        link = f"/proc/{self.tid}/cwd"
+        real = os.readlink(link)
+        if real.endswith(_DELETED) and not os.stat(link).st_nlink:
+            raise refuse(errno.ENOENT, real)
+        return self._shown(real, self.cwd_domain())
+
+    def moved(self, domain: int) -> None:
+        core.moved(self._record, domain)
+
+    def unshared(self) -> None:
+        core.unshared(self._record)
+
+    def foreign(self) -> None:
+        self._record.fs.foreign = 1
+
+    def child_is_foreign(self) -> None:
+        self._record.foreign_child = 1
+
+    def executes(self, domain: int) -> None:
+        self._record.exec_domain = domain
+        if domain:
+            core.use_domains()
+
+    # -- descriptors -------------------------------------------------------------------------
+    def fd_domain(self, fd: int) -> int:
+        return core.mark_of(self._record, fd)
+
+    def mark(self, fd: int, domain: int) -> None:
+        mine = core.descriptor(self._record, fd)
+        try:
+            if stat.S_IFMT(os.fstat(mine).st_mode) in (stat.S_IFREG, stat.S_IFDIR):
+                core.mark(mine, domain)
+        finally:
+            os.close(mine)
+
+    def open_path(self, found: Found, flags: int) -> int:
+        fd = os.open(found.real or "", flags | os.O_CLOEXEC)
+        core.mark(fd, found.number)
+        return fd
+
+    def program_head(self, found: Found, size: int) -> bytes:
+        if found.real is None:
+            return b""
+        try:
+            fd = os.open(found.real, os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY)
+        except OSError:
+            return b""  # execute-only, or not there: execve says what is wrong
+        try:
+            return os.pread(fd, size, 0) if stat.S_ISREG(os.fstat(fd).st_mode) else b""
+        finally:
+            os.close(fd)
+
+    def entries(self, fd: int, size: int) -> bytes | None:
+        mine = core.descriptor(self._record, fd)
+        try:
+            if os.lseek(mine, 0, os.SEEK_CUR):
+                return None
+            return core.directory_entries(mine, size)
+        finally:
+            os.close(mine)
+
+    # -- proc --------------------------------------------------------------------------------
+    def proc_name(self, real: str) -> str | None:
+        match = _MAGIC.fullmatch(real)
+        if match is None:
+            return None
+        process, thread, what, fd = match.groups()
+        record = core.task(int(thread or process))
+        if record is None:
+            return None
+        if fd is not None:
+            number = core.mark_of(record, int(fd))
+        else:
+            number = {"cwd": record.fs.domain, "exe": record.mm.domain, "root": 0}[what]
+        if not number:
+            return None
+        domain = self.view.domain(number)
+        target = os.readlink(real)
+        return domain.name(target) if domain is not None and target.startswith("/") else None
+
+    def mounts_text(self, kind: str) -> bytes:
+        with open(f"/proc/{self.process()}/{kind}", "rb", 0) as file:
+            text = file.readall()
+        return text + "".join(_mount_lines(self.view, kind)).encode(errors="surrogateescape")
+
+    def memory_file(self, data: bytes, flags: int) -> int:
+        fd = os.memfd_create("pyview", os.MFD_CLOEXEC)
+        try:
+            os.write(fd, data)
+            return os.open(f"/proc/self/fd/{fd}", os.O_RDONLY | os.O_CLOEXEC)
+        finally:
+            os.close(fd)
+
+    # -- sockets -----------------------------------------------------------------------------
+    def socket_named(self, real: bytes, name: bytes) -> None:
+        self.view.sockets[real] = name
+        core.has_sockets(self._record.view)
+
+    def socket_name(self, real: bytes) -> bytes | None:
+        return self.view.sockets.get(real)
+
+
+def _escaped(text: str) -> str:
+    """A field of proc's mount lists: blanks and backslashes in octal."""
+    for char in "\\ \t\n":
+        text = text.replace(char, f"\\{ord(char):03o}")
+    return text or "none"
+
+
+def _mount_lines(view: View, kind: str) -> list[str]:
+    lines = []
+    for mount in view.mounts:
+        if not mount.epoch:
+            continue
+        target, source = _escaped(mount.target or "/"), _escaped(mount.source)
+        sort = _escaped(mount.kind or "none")
+        if kind == "mounts":
+            lines.append(f"{source} {target} {sort} rw 0 0\n")
+        elif kind == "mountinfo":
+            number = 1000000 + mount.epoch
+            lines.append(f"{number} 1 0:0 / {target} rw - {sort} {source} rw\n")
+        else:
+            lines.append(f"device {source} mounted on {target} with fstype {sort}\n")
+    return lines

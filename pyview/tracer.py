@@ -1,0 +1,354 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""The loop: stop -> handler -> verdict -> resume.
+
+One thread does everything here: ptrace's rule.  It never waits for anything but the next stop.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+from collections.abc import Callable, Generator, Iterable
+from typing import Any
+
+from pyview import core
+from pyview.api import refuse
+from pyview.control import Server
+from pyview.handlers.table import handler_of
+from pyview.installing import Installing
+from pyview.procedures import (
+    MASK,
+    WAIT,
+    Lost,
+    Procedure,
+    Step,
+    Stop,
+    redirected,
+    stopped_by_us,
+)
+from pyview.reports import Reports
+from pyview.services import Services
+from pyview.stack import rename_on_stack
+from pyview.syscalls import BY_NAME, Call
+from pyview.task import Task
+from pyview.verdicts import At, Done, Emulate, Give, Handler, Real, Redirect, Renamed, Verdict
+from pyview.view import Mount, View
+
+
+class Known:
+    """A view and C's picture of it."""
+
+    __slots__ = ("picture", "view")
+
+    def __init__(self, view: View) -> None:
+        self.view, self.picture = view, core.new_view()
+
+
+class Tracer(Installing):
+    """The core of one session: all its views, and the procedures under way in their tasks."""
+
+    def __init__(self, reports: Reports) -> None:
+        self.reports = reports
+        self._known: dict[int, Known] = {}
+        self._by_picture: dict[Any, View] = {}
+        self._running: dict[int, Procedure] = {}
+        self._numbers = core.numbers()
+        self._calls: dict[int, Call] = {n: BY_NAME[name] for name, n in self._numbers.items()}
+        self._services = Services(self)
+        self._server: Server | None = None
+        Installing.__init__(self)
+
+    # -- sessions ----------------------------------------------------------------------------
+    def begin(self, pid: int, name: str) -> None:
+        """Trace `pid` in a first view.  Errors: EPERM when ptrace is not allowed, EADDRINUSE."""
+        core.start()
+        known = self._add(View(1, name))
+        core.seize(pid, known.picture)
+        self._server = Server(self._services.dispatch)
+        core.watch(self._server.fileno())
+
+    def debug_from_start(self, words: list[str]) -> None:
+        """Tags given on the command line, as vudebug has them."""
+        tags = {letter for word in words for letter in word.lstrip("+")}
+        self.debug(self._known[1].view, 0, frozenset(tags))
+
+    def descriptors(self) -> list[int]:
+        """What it has open before the first task runs."""
+        assert self._server is not None
+        return self._server.descriptors()
+
+    def run(self) -> None:
+        """Until the last task is gone."""
+        stop = core.new_stop()
+        while True:
+            kind = core.wait(stop)
+            if kind == core.NOTICE:
+                self._call(stop, listener=True)
+            elif stop.tid in self._running and kind != core.READY:
+                self._advance(stop)
+            elif kind == core.TRACED:
+                self._call(stop, listener=False)
+            elif kind == core.READY:
+                assert self._server is not None
+                self._server.serve()
+            elif kind == core.EMPTY:
+                return
+            elif kind == core.EXEC and stop.message in self._running:
+                self._running[stop.tid] = self._running.pop(stop.message)
+                self._advance(stop)
+            else:
+                _go_on(stop)
+
+    # -- calls -------------------------------------------------------------------------------
+    def _call(self, stop: Stop, *, listener: bool) -> None:
+        """Answer the call at which a task has stopped."""
+        record = core.task(stop.tid)
+        call = self._calls.get(stop.nr)
+        if record is None or call is None:
+            core.let_run(stop.listener, stop.id) if listener else core.resume(stop.tid)
+            return
+        task = Task(record, self._by_picture[record.view], call, tuple(stop.args))
+        handler = handler_of(call)(task)
+        try:
+            answer = self._next(task, handler, None)
+            if isinstance(answer, Redirect | Renamed):
+                self._begin(stop, self._ask(task, handler, answer, stop, listener))
+            else:
+                self._settle(task, answer, stop, listener)
+        except core.Gone:
+            handler.close()
+
+    def _next(
+        self, task: Task, handler: Handler, value: int | None
+    ) -> Verdict | Redirect | Renamed:
+        """The handler's next request, or its verdict; its errors are verdicts too."""
+        try:
+            return next(handler) if value is None else handler.send(value)
+        except StopIteration as end:
+            verdict: Verdict = end.value
+            return verdict
+        except OSError as error:
+            return Emulate(-(error.errno or errno.EIO))
+        except core.Gone:
+            raise
+        except Exception as error:  # a module's mistake: the view lives on
+            self.reports.mistake(task, error)
+            return Emulate(-errno.EIO)
+
+    def _settle(self, task: Task, verdict: Verdict, stop: Stop, listener: bool) -> None:
+        """Carry out a verdict on a call that has not run."""
+        self.reports.call(task, verdict)
+        if isinstance(verdict, At):
+            if listener and core.serve(stop, verdict.domain, verdict.real):
+                return
+            if verdict.changes:
+                handler = _run_there(verdict)
+                self._begin(stop, self._ask(task, handler, next(handler), stop, listener))
+                return
+            verdict = Real()
+        if isinstance(verdict, Real):
+            if verdict.clean:
+                core.clean(stop.key)
+            core.let_run(stop.listener, stop.id) if listener else core.resume(stop.tid)
+        elif isinstance(verdict, Emulate):
+            value = _stored(task, verdict)
+            if listener:
+                core.reply(stop.listener, stop.id, value)
+            else:
+                core.answer(stop.tid, value)
+                core.resume(stop.tid)
+        elif isinstance(verdict, Give):
+            core.give(stop.listener, stop.id, verdict.fd, verdict.cloexec)
+            os.close(verdict.fd)
+
+    def _ask(
+        self, task: Task, handler: Handler, request: Any, stop: Stop, listener: bool
+    ) -> Procedure:
+        """A handler that needs the task to run something: its requests, then its verdict."""
+        tid, number = task.tid, int(stop.nr)
+        if listener:
+            yield from stopped_by_us(tid, stop.listener, stop.id)
+        answer = request
+        executed = False
+        while isinstance(answer, Redirect | Renamed):
+            value = 0
+            if isinstance(answer, Redirect):
+                try:
+                    value, executed = yield from redirected(
+                        tid, number, answer.changes, self._numbers, not listener
+                    )
+                except OSError as error:
+                    value = -(error.errno or errno.EIO)
+            else:
+                rename_on_stack(tid, answer.given, answer.shown)
+            answer = self._next(task, handler, value)
+        self.reports.call(task, answer)
+        if isinstance(answer, Emulate) and not executed:
+            regs = core.registers(tid)
+            regs.value = _stored(task, answer) & MASK
+            core.set_registers(tid, regs)
+
+    # -- procedures --------------------------------------------------------------------------
+    def _begin(self, stop: Stop, procedure: Procedure) -> None:
+        """Start a procedure in the task of a stop, whose stops are all its own until it ends."""
+        self._start(int(stop.tid), procedure, stop)
+
+    def _start(self, tid: int, procedure: Procedure, stop: Stop | None) -> None:
+        record = core.task(tid)
+        if record is None:
+            procedure.close()
+            return
+        record.watched = 1
+        self._running[tid] = procedure
+        self._step(tid, procedure, None, stop)
+
+    def _advance(self, stop: Stop) -> None:
+        tid = int(stop.tid)
+        procedure = self._running[tid]
+        if stop.kind == core.DEAD:
+            del self._running[tid]
+            procedure.close()
+            self._ended(tid)
+        elif stop.kind == core.BORN:
+            core.resume(tid, core.TO_EXIT)
+        else:
+            self._step(tid, procedure, stop, stop)
+
+    def _step(self, tid: int, procedure: Procedure, sent: Stop | None, stop: Stop | None) -> None:
+        step: Step | None = None
+        lost = gone = False
+        try:
+            step = next(procedure) if sent is None else procedure.send(sent)
+        except StopIteration:
+            pass
+        except Lost:
+            lost = True
+        except core.Gone:
+            gone = True
+        if step is not None:
+            if step != WAIT:
+                core.resume(tid, *step)
+            return
+        del self._running[tid]
+        record = core.task(tid)
+        if record is not None:
+            record.watched = 0
+        if lost and stop is not None:
+            _go_on(stop)
+        elif not gone:
+            core.resume(tid)
+        self._ended(tid)
+
+    # -- views (what services.py asks of the core) -------------------------------------------
+    def _add(self, view: View) -> Known:
+        known = self._known[view.number] = Known(view)
+        self._by_picture[known.picture] = view
+        core.trace_all(known.picture, self.reports.trace or self.reports.summary)
+        self._describe(view)
+        return known
+
+    def _describe(self, view: View) -> None:
+        """Show C the view's mounts."""
+        covers = view.covers()
+        parents = []
+        names = set(view.names())
+        for cover in covers:
+            if not cover.prefix:
+                continue
+            parent = cover.prefix.rpartition("/")[0]
+            names.add(parent.rpartition("/")[2])
+            try:
+                found = os.stat(view.real(parent or "/") or "/")
+            except OSError:
+                continue  # nobody lists a directory that is not there
+            parents.append((found.st_dev, found.st_ino))
+        core.describe(
+            self._known[view.number].picture,
+            [(cover.prefix, cover.number, cover.root) for cover in covers],
+            sorted(names - {""}),
+            parents,
+        )
+
+    def view_of(self, pid: int) -> View | None:
+        record = core.task(pid)
+        return None if record is None else self._by_picture.get(record.view)
+
+    def views(self) -> Iterable[View]:
+        return [known.view for known in self._known.values()]
+
+    def busy(self, view: View, mount: Mount) -> bool:
+        numbers = {cover.number for cover in view.covers() if cover.mount is mount}
+        numbers.discard(0)
+        for record in list(core.tasks()):
+            if self._by_picture.get(record.view) is not view:
+                continue
+            if record.fs.domain in numbers or record.mm.domain in numbers:
+                return True
+            try:
+                descriptors = os.listdir(f"/proc/{record.tid}/fd")
+            except OSError:
+                continue  # it has gone, or never lets anyone look
+            if any(core.mark_of(record, int(fd)) in numbers for fd in descriptors):
+                return True
+        return False
+
+    def changed(self, view: View, then: Callable[[str], None]) -> None:
+        self._describe(view)
+        if len(view.mounts) == 1:
+            then("")
+        else:
+            self.install_in(self._known[view.number].picture, then)
+
+    def child(self, pid: int, name: str) -> View:
+        parent = self.view_of(pid)
+        if parent is None:
+            raise refuse(errno.EINVAL)
+        self._forget_empty()
+        number = max(self._known) + 1
+        known = self._add(View(number, name, parent))
+        process = core.thread_group(pid)
+        for record in list(core.tasks()):
+            if record.tid == pid or core.thread_group(record.tid) == process:
+                core.join(record, known.picture)
+        return known.view
+
+    def _forget_empty(self) -> None:
+        """Let go of the views that no task is in any more."""
+        used = {record.view for record in core.tasks()}
+        for number, known in list(self._known.items()):
+            if known.picture not in used:
+                del self._known[number]
+                del self._by_picture[known.picture]
+                self._services.forget(known.view)
+                core.free_view(known.picture)
+
+    def debug(self, view: View, pid: int, tags: frozenset[str]) -> None:
+        self.reports.tags = tags
+        core.trace_all(
+            self._known[view.number].picture,
+            self.reports.trace or self.reports.summary or "s" in tags,
+        )
+
+    def log(self, text: str) -> None:
+        self.reports.write(text if text.endswith("\n") else text + "\n")
+
+
+def _stored(task: Task, verdict: Emulate) -> int:
+    """Store what the verdict says; the result, or -EFAULT."""
+    stored = all(core.poke(task.tid, address, data) for address, data in verdict.poke)
+    return verdict.value if stored else -errno.EFAULT
+
+
+def _run_there(verdict: At) -> Generator[Redirect, int, Verdict]:
+    yield Redirect(verdict.changes)
+    return Done()
+
+
+def _go_on(stop: Stop) -> None:
+    """What C does with a stop that nobody claims."""
+    if stop.kind == core.SIGNAL:
+        core.resume(stop.tid, core.GO, stop.message)
+    elif stop.kind == core.GROUP:
+        core.resume(stop.tid, core.STAY_STOPPED)
+    elif stop.kind not in (core.DEAD, core.READY, core.EMPTY):
+        core.resume(stop.tid)

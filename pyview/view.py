@@ -1,0 +1,229 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""A view: trees mounted over trees, each seeing only what was there before it.
+
+Pure: knows no process.  The kernel is the first tree, mounted on "/" at epoch 0; a view frozen at
+an epoch is itself a tree.  A *domain* is a place where the kernel's own tree shows (again): the
+answer of every tree between a name and the kernel is "the same, under another name".
+"""
+
+from __future__ import annotations
+
+import errno
+from collections.abc import Iterator
+
+from pyview.api import Tree, refuse
+
+
+def covers(target: str, path: str) -> bool:
+    """True when the canonical `path` is `target` or below it ("" is the root)."""
+    return path.startswith(target) and (len(path) == len(target) or path[len(target)] == "/")
+
+
+class Kernel(Tree):
+    """The real files, at epoch 0 of every view."""
+
+    def real(self, path: str) -> str:
+        return path
+
+
+class Mount:
+    """One tree at one place.  `target` is canonical and absolute, "" for the root."""
+
+    __slots__ = ("epoch", "kind", "options", "owner", "permanent", "source", "target", "tree")
+
+    def __init__(
+        self, target: str, tree: Tree, epoch: int, source: str, kind: str, options: str
+    ) -> None:
+        self.target, self.tree, self.epoch = target, tree, epoch
+        self.source, self.kind, self.options = source, kind, options
+        self.owner: object = None  # the loaded module that asked for it, if any
+        self.permanent = False
+
+
+class Domain:
+    """One place where the kernel's tree shows.
+
+    number   small and never reused: what a descriptor or a working directory is remembered by
+    prefix   its root's name in the view ("" for the view's own root)
+    root     the kernel's name of that root ("" for the kernel's own root)
+    inside   the names, from its root, of what is mounted inside it, newest first
+    """
+
+    __slots__ = ("inside", "number", "prefix", "root")
+
+    def __init__(self, number: int, prefix: str, root: str, inside: tuple[str, ...]) -> None:
+        self.number, self.prefix, self.root, self.inside = number, prefix, root, inside
+
+    def name(self, real: str) -> str | None:
+        """The view's name of the kernel's absolute `real`, or None when it lies outside."""
+        if self.root:
+            if not covers(self.root, real):
+                return None
+            real = real[len(self.root) :]
+        return (self.prefix + ("" if real == "/" else real)) or "/"
+
+
+class Cover:
+    """What answers below a name of the view: a domain (then `number` >= 0) or a virtual tree."""
+
+    __slots__ = ("mount", "number", "prefix", "root")
+
+    def __init__(self, prefix: str, number: int, root: str, mount: Mount) -> None:
+        self.prefix, self.number, self.root, self.mount = prefix, number, root, mount
+
+
+# (prefix, root) -> number, in all views: a descriptor may be handed from one view to another.
+_NUMBERS: dict[tuple[str, str], int] = {("", ""): 0}
+
+
+class View:
+    """The mounts of a group of processes."""
+
+    def __init__(self, number: int = 1, name: str = "", parent: View | None = None) -> None:
+        self.number, self.name, self.parent = number, name, parent
+        self.epoch = 0
+        self.mounts: list[Mount] = [Mount("", Kernel(), 0, "none", "kernel", "")]
+        self._covers: tuple[Cover, ...] | None = None
+        self._domains: dict[int, Domain] = {}
+        self.sockets: dict[bytes, bytes] = {}  # the kernel's name of a bound socket -> the view's
+        if parent is not None:
+            self.epoch = parent.epoch
+            self.mounts = list(parent.mounts)
+
+    # -- mounts ----------------------------------------------------------------------------
+    def mount(
+        self, target: str, tree: Tree, *, source: str = "none", kind: str = "", options: str = ""
+    ) -> Mount:
+        """Show `tree` at `target`.  Newer mounts hide older ones, as in the kernel."""
+        target = "" if target == "/" else target
+        if target and (not target.startswith("/") or target.endswith("/")):
+            raise refuse(errno.EINVAL, target)
+        self.epoch += 1
+        mount = Mount(target, tree, self.epoch, source, kind, options)
+        self.mounts.append(mount)
+        self._covers = None
+        return mount
+
+    def umount(self, mount: Mount) -> None:
+        """Take one mount away.  Errors: EINVAL when it is not mounted here or is the kernel."""
+        if mount.epoch == 0 or mount not in self.mounts:
+            raise refuse(errno.EINVAL, mount.target)
+        self.mounts.remove(mount)
+        self._covers = None
+
+    def top(self, target: str) -> Mount | None:
+        """The newest mount exactly at `target`, or None."""
+        target = "" if target == "/" else target
+        return next((m for m in reversed(self.mounts) if m.target == target and m.epoch), None)
+
+    # -- names -----------------------------------------------------------------------------
+    def now(self) -> Past:
+        """This view as it stands: a tree."""
+        return Past(self, self.epoch)
+
+    def find(self, path: str, epoch: int | None = None) -> tuple[Mount, str]:
+        """The mount that answers for the canonical `path`, and the rest of the name in it."""
+        key = "" if path == "/" else path
+        for mount in reversed(self.mounts):
+            if (epoch is None or mount.epoch <= epoch) and covers(mount.target, key):
+                return mount, key[len(mount.target) :] or "/"
+        raise refuse(errno.ENOENT, path)
+
+    def real(self, path: str) -> str | None:
+        """The kernel's name of the canonical `path`, or None when a tree must be asked."""
+        mount, rest = self.find(path)
+        return mount.tree.real(rest)
+
+    # -- domains ---------------------------------------------------------------------------
+    def _flatten(self, epoch: int) -> Iterator[tuple[str, str | None, Mount]]:
+        """(prefix, kernel root or None, mount) for each thing seen at `epoch`, newest first."""
+        for mount in reversed(self.mounts):
+            if mount.epoch > epoch:
+                continue
+            if isinstance(mount.tree, Past):
+                for prefix, root in mount.tree.shows():
+                    yield mount.target + prefix, root, mount
+            elif isinstance(mount.tree, Kernel):
+                yield mount.target, "", mount
+            else:
+                yield mount.target, None, mount
+
+    def covers(self) -> tuple[Cover, ...]:
+        """What answers where: the first that covers a name is the one.  Numbers are stable."""
+        if self._covers is None:
+            found: list[Cover] = []
+            domains: dict[int, Domain] = {}
+            flat = list(self._flatten(self.epoch))
+            for prefix, root, mount in flat:
+                if any(covers(c.prefix, prefix) for c in found):
+                    continue  # hidden below a newer one
+                number = -1
+                if root is not None:
+                    number = _NUMBERS.setdefault((prefix, root), len(_NUMBERS))
+                    inside = tuple(
+                        c.prefix[len(prefix) :] for c in found if covers(prefix, c.prefix)
+                    )
+                    domains[number] = Domain(number, prefix, root, inside)
+                found.append(Cover(prefix, number, root or "", mount))
+            self._covers, self._domains = tuple(found), domains
+        return self._covers
+
+    def domain(self, number: int) -> Domain | None:
+        """A domain by its number; None when its mount has gone."""
+        self.covers()
+        return self._domains.get(number)
+
+    def names(self) -> frozenset[str]:
+        """The last components of all mount points: what no harmless name contains."""
+        return frozenset(c.prefix.rpartition("/")[2] for c in self.covers() if c.prefix)
+
+
+class Past(Tree):
+    """A view as it stood at one epoch, from one directory of it: what was *below* a mount."""
+
+    def __init__(self, view: View, epoch: int, start: str = "") -> None:
+        self.mounts = [m for m in view.mounts if m.epoch <= epoch]
+        self.start = "" if start == "/" else start
+        self._below = View()
+        self._below.mounts, self._below.epoch = self.mounts, epoch
+
+    def _find(self, path: str) -> tuple[Tree, str]:
+        mount, rest = self._below.find(self.start + path if path != "/" else self.start or "/")
+        return mount.tree, rest
+
+    def shows(self) -> Iterator[tuple[str, str | None]]:
+        """(prefix, kernel root) of what is seen from `start`, newest first."""
+        for prefix, root, _ in self._below._flatten(self._below.epoch):
+            if covers(self.start, prefix):
+                yield prefix[len(self.start) :], root
+            elif covers(prefix, self.start):
+                yield "", None if root is None else root + self.start[len(prefix) :]
+                return
+
+    def real(self, path: str) -> str | None:
+        tree, rest = self._find(path)
+        return tree.real(rest)
+
+    def __getattribute__(self, name: str) -> object:
+        if name in _ROUTED:
+            return _Routed(self, name)
+        return object.__getattribute__(self, name)
+
+
+_ROUTED = frozenset(
+    "lstat readlink listdir open unlink mkdir rmdir symlink chmod chown utime truncate".split()
+)
+
+
+class _Routed:
+    """One operation of a past view: finds the tree, then asks it."""
+
+    __slots__ = ("name", "past")
+
+    def __init__(self, past: Past, name: str) -> None:
+        self.past, self.name = past, name
+
+    def __call__(self, *args: object) -> object:
+        at = 1 if self.name == "symlink" else 0
+        tree, rest = self.past._find(str(args[at]))
+        return getattr(tree, self.name)(*args[:at], rest, *args[at + 1 :])

@@ -1,0 +1,62 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""The house stays in order: a test for every file, a licence line, names that say something."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+UNIT = ROOT / "tests" / "unit"
+SOURCES = sorted(
+    file for file in (ROOT / "pyview").rglob("*.py") if file.stem not in ("__init__", "__main__")
+)
+CODE = sorted(
+    file
+    for folder in ("pyview", "csrc", "tests", "examples", "tools", "bench")
+    for pattern in ("*.py", "*.c", "*.h", "*.sh")
+    for file in (ROOT / folder).rglob(pattern)
+)
+NAMELESS = {"utils", "util", "helpers", "helper", "common", "misc", "manager"}
+SPDX = "SPDX-License-Identifier: GPL-2.0-or-later"
+
+
+def test_of(source: Path) -> Path:
+    """Where the unit tests of one file of pyview/ are."""
+    inside = source.relative_to(ROOT / "pyview")
+    return UNIT / inside.with_name(f"test_{inside.name}")
+
+
+test_of.__test__ = False  # pytest: it only looks like a test
+
+
+def named(file: Path) -> str:
+    return str(file.relative_to(ROOT))
+
+
+@pytest.mark.parametrize("source", SOURCES, ids=named)
+def test_every_file_has_its_unit_tests(source):
+    assert test_of(source).is_file(), f"write {named(test_of(source))}"
+
+
+def test_unit_tests_are_of_files_that_exist():
+    known = {test_of(source) for source in SOURCES} | {Path(__file__).resolve()}
+    strays = set(UNIT.rglob("test_*.py")) - known
+    assert not strays, f"of no file of pyview/: {sorted(map(named, strays))}"
+
+
+@pytest.mark.parametrize("file", CODE, ids=named)
+def test_a_file_names_its_licence_first_and_says_something_by_its_name(file):
+    first_lines = file.read_text(encoding="utf-8").splitlines()[:2]
+    if file.stat().st_size:
+        assert any(SPDX in line for line in first_lines)
+    assert file.stem not in NAMELESS
+
+
+def test_one_door_to_C():
+    """import-linter does not see an extension module, so this rule is here."""
+    entering = re.compile(r"^\s*(from|import)\b.*\b_core\b", re.MULTILINE)
+    doors = [file for file in SOURCES if entering.search(file.read_text(encoding="utf-8"))]
+    assert doors == [ROOT / "pyview" / "core.py"]

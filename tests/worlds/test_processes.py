@@ -1,0 +1,56 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Tasks: threads, forks, clones, execs and deaths of every kind (hazards H01-H08, H21-H34)."""
+
+from __future__ import annotations
+
+import pytest
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "threads200",
+        "static_binary",
+        "raw_calls",
+        "exec_from_thread",
+        "vfork_shares",
+        "leader_exits",
+        "odd_numbers",
+        "clones",
+        "killed_anywhere",
+        "waiting",
+        "dumpable",
+        "own_filter",
+        "registers",
+    ],
+)
+def test_tasks_live_and_die_as_the_kernel_says(passes, name):
+    passes(name, timeout=45)
+
+
+@pytest.mark.limit(100)
+def test_2000_short_processes_end_one_by_one(passes):
+    passes("processes2000", timeout=90)
+
+
+def test_a_shell_starts_commands_in_a_loop(world, tmp_path):
+    script = "n=0; while test $n -lt 200; do /bin/true && n=$((n+1)); done; echo $n"
+    assert world.run(script, cwd=tmp_path).stdout == "200\n"
+
+
+def test_a_long_pipeline_and_a_subshell_give_their_bytes(world, tmp_path):
+    (tmp_path / "in").write_text("x\n" * 50000)
+    script = (
+        "cat in | (cat; echo y) | tee copy | sort | uniq -c | tr -s ' ' | cat >out; wc -l <copy"
+    )
+    assert world.run(script, cwd=tmp_path).stdout == "50001\n"
+    assert (tmp_path / "out").read_text() == " 50000 x\n 1 y\n"
+
+
+def test_a_daemon_outlives_the_command_that_started_it(world, tmp_path):
+    """The view lives until its last task has gone, and answers it to the end."""
+    script = "(setsid sh -c 'read x <fifo; pwd >told; echo done >end' </dev/null >&- 2>&- &)"
+    world.run(f"mkfifo fifo end; {script}", cwd=tmp_path)
+    (tmp_path / "fifo").write_text("go\n")
+    assert (tmp_path / "end").read_text() == "done\n"
+    assert (tmp_path / "told").read_text() == world.path(tmp_path) + "\n"

@@ -1,0 +1,45 @@
+#!/bin/bash
+# SPDX-License-Identifier: GPL-2.0-or-later
+# Build pyview into .venv and show its first job: a view in which the file tree appears again.
+# A project that is built inside it comes out the same.
+
+set -eu
+cd "$(dirname "$0")/.."
+tools/debian.sh build
+tools/venv.sh .venv dev linked
+
+work=$(mktemp -d)
+trap 'rm -rf "$work"' EXIT
+mkdir "$work/project"
+cat >"$work/project/hello.c" <<'C'
+#include <stdio.h>
+
+int main(void)
+{
+	puts("hello from " __FILE__);
+	return 0;
+}
+C
+printf 'hello: hello.c\n\tcc -o $@ $<\n' >"$work/project/Makefile"
+
+cat >"$work/story" <<'SH'
+say() {
+	printf '\n$ %s\n' "$*"
+	eval "$*"
+}
+say vu_insmod unreal
+say vu_lsmod
+say ls -d /unreal /unreal/etc /unreal/unreal
+say head -n 1 /unreal/unreal/etc/os-release
+say 'ls /unreal/unreal/unreal || true' 2>&1
+say cd "/unreal/unreal$PROJECT"
+say pwd
+say make
+say ./hello
+SH
+
+export PATH="$PWD/.venv/bin:$PATH" PROJECT="$work/project" LC_ALL=C.UTF-8
+echo "$ pyview bash"
+pyview bash "$work/story"
+printf '\n$ %s   # outside again\n' "$work/project/hello"
+"$work/project/hello"
