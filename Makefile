@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 # make demo     build pyview into .venv and show a view
 # make test     run the tests, as an ordinary user (ARGS='tests/unit -k view' to choose)
-# make check    what a reviewer should not have to say: style, types, who imports whom, warnings
+# make check    what a reviewer should not have to say: style, types, imports, warnings (-k: all of it)
 # make bench    measure against the native system and others' tools (ARGS='--quick', '--write README.md')
 # make docs     write the generated pages again
 # make clean    remove what the others made
@@ -9,7 +9,8 @@
 ARGS =
 PY = .venv/bin/python
 
-.PHONY: demo test check bench docs venv clean
+.PHONY: demo test bench docs venv clean \
+	check check-style check-types check-imports check-pages check-warnings
 
 demo:
 	@tools/demo.sh
@@ -21,13 +22,23 @@ venv:
 	@tools/debian.sh build
 	@tools/venv.sh .venv dev linked
 
-# The C files are compiled once more, apart from the installed ones, because a warning is an error here.
-check: venv
+check: check-style check-types check-imports check-pages check-warnings
+
+check-style: venv
 	.venv/bin/ruff check .
 	.venv/bin/ruff format --check .
+
+check-types: venv
 	.venv/bin/mypy
+
+check-imports: venv
 	.venv/bin/lint-imports
+
+check-pages: venv
 	$(PY) tools/syscalls_doc.py --check
+
+# The C files once more, apart from those in use, because here a warning is an error.
+check-warnings: venv
 	CFLAGS=-Werror $(PY) setup.py --quiet build_ext --force --build-lib build/check --build-temp build/check
 
 bench:

@@ -17,11 +17,17 @@ from __future__ import annotations
 import _socket
 import errno
 import os
-from collections.abc import Callable, Sequence
+
+TYPE_CHECKING = False  # typing's own costs 5 ms
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    Dispatch = Callable[[int, int, Sequence[str]], "Answer | Later"]
 
 REQUEST_LIMIT = 64 * 1024  # bytes
 PACKET = 32 * 1024  # bytes of text in one packet of an answer: well below any socket buffer
 CLIENTS = 128  # more connections at a time are closed at once
+STRANGERS = 8  # as many of other users, so that they cannot crowd out the view's own
 _MORE, _LAST = b"\0", b"\1"
 _UCRED = 12  # sizeof(struct ucred): pid, uid, gid
 
@@ -116,20 +122,16 @@ class Later:
             tell(self._answer)
 
 
-Dispatch = Callable[[int, int, Sequence[str]], "Answer | Later"]
-
-
 class _Client:
     """One connection: its unsent packets, and whether an answer is being waited for."""
 
-    __slots__ = ("connection", "fd", "leaving", "packets", "pid", "uid", "waiting")
+    __slots__ = ("connection", "fd", "packets", "pid", "uid", "waiting")
 
     def __init__(self, connection: _socket.socket) -> None:
         self.connection, self.fd = connection, connection.fileno()
         self.pid, self.uid = _credentials(connection)
         self.packets: list[bytes] = []
         self.waiting = False
-        self.leaving = False  # close it once its packets are sent
 
 
 class Server:
@@ -149,8 +151,12 @@ class Server:
             _socket.AF_UNIX,
             _socket.SOCK_SEQPACKET | _socket.SOCK_CLOEXEC | _socket.SOCK_NONBLOCK,
         )
-        self._listener.bind(_address(os.getpid()))
-        self._listener.listen(CLIENTS)
+        try:
+            self._listener.bind(_address(os.getpid()))
+            self._listener.listen(CLIENTS)
+        except OSError:
+            self._listener.close()
+            raise
         self._poll = select.epoll()
         self._poll.register(self._listener.fileno(), select.EPOLLIN)
 
@@ -189,15 +195,15 @@ class Server:
         except (BlockingIOError, ConnectionAbortedError, InterruptedError):
             return
         connection = _socket.socket(fileno=fd)
-        if len(self._clients) >= CLIENTS:
+        connection.setblocking(False)
+        client = _Client(connection)
+        own = client.uid == os.getuid()
+        alike = sum((other.uid == os.getuid()) == own for other in self._clients.values())
+        if alike >= (CLIENTS if own else STRANGERS):
             connection.close()
             return
-        connection.setblocking(False)
-        client = self._clients[fd] = _Client(connection)
+        self._clients[fd] = client
         self._poll.register(fd, self._select.EPOLLIN)
-        if client.uid != os.getuid():
-            client.leaving = True
-            self._answer(client, (1, "this view belongs to another user"))
 
     def _receive(self, client: _Client) -> None:
         try:
@@ -210,6 +216,8 @@ class Server:
             self._drop(client)
         elif len(request) > REQUEST_LIMIT:
             self._answer(client, (2, "the request is too long"))
+        elif client.uid != os.getuid():
+            self._answer(client, (1, "this view belongs to another user"))
         else:
             words = [os.fsdecode(word) for word in request.split(b"\0")]
             client.waiting = True
@@ -240,10 +248,7 @@ class Server:
                 self._drop(client)
                 return
             del client.packets[0]
-        if client.leaving and not client.packets:
-            self._drop(client)
-        else:
-            self._watch(client)
+        self._watch(client)
 
     def _watch(self, client: _Client) -> None:
         """One request at a time: nothing is read while an answer is due.  Hang-ups always come."""

@@ -8,20 +8,20 @@ from __future__ import annotations
 
 import errno
 import os
-import signal
 import sys
-from typing import NoReturn
 
 from pyview.commands import USAGE, Failure, canonical, request
-from pyview.settings import Settings
+
+TYPE_CHECKING = False  # typing's own costs 5 ms
+if TYPE_CHECKING:
+    from typing import NoReturn
+
+    from pyview.settings import Settings
 
 ALIASES = os.path.join(os.path.dirname(os.path.abspath(__file__)), "aliases")
 DEFAULT_PATH = "/usr/local/bin:/usr/bin:/bin:/usr/local/sbin:/usr/sbin:/sbin"
 RC_FILES = ("/etc/pyviewrc", "~/.pyviewrc")
 NOT_EXECUTABLE, NOT_FOUND = 126, 127  # as shells have it
-
-#: Python ignores these for itself; a program gets them as they are by default.
-PYTHONS_SIGNALS = (signal.SIGPIPE, signal.SIGXFSZ)
 
 
 def enter(settings: Settings, *, child: bool = False) -> NoReturn:
@@ -87,16 +87,30 @@ def run_rc(path: str, environment: dict[str, str]) -> None:
                 return
     except OSError as error:
         raise Failure(1, f"{path}: {error.strerror}") from None
-    pid = os.posix_spawn("/bin/sh", ["sh", path], environment, setsigdef=PYTHONS_SIGNALS)
-    status = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
+    status = run_and_wait("/bin/sh", ["sh", path], environment)
     if status:
         why = f"exit status {status}" if status > 0 else f"killed by signal {-status}"
         raise Failure(1, f"{path}: {why}")
 
 
+def run_and_wait(file: str, argv: list[str], environment: dict[str, str]) -> int:
+    """Run a program; its exit status, or minus the signal that killed it."""
+    pid = os.posix_spawn(file, argv, environment, setsigdef=pythons_signals())
+    return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
+
+
+def pythons_signals() -> tuple[int, ...]:
+    """The signals that Python ignores for itself; a program gets them as they are by default."""
+    import signal  # brings enum, 4 ms
+
+    return signal.SIGPIPE, signal.SIGXFSZ
+
+
 def become(argv: list[str], environment: dict[str, str]) -> NoReturn:
     """Exec a command as a shell would find it.  Raises Failure(127) or Failure(126)."""
-    for number in PYTHONS_SIGNALS:
+    import signal  # brings enum, 4 ms
+
+    for number in pythons_signals():
         signal.signal(number, signal.SIG_DFL)
     name = argv[0]
     if not name:

@@ -29,6 +29,9 @@ class Eyes(Protocol):
     def is_magic(self, real: str) -> bool:
         """Whether `real` is a link of proc that leads to a file rather than to a name."""
 
+    def domain_of(self, real: str) -> int:
+        """The domain of what a magic link leads to."""
+
     def jump(self, real: str) -> str:
         """A name of the view for where a magic link leads.  Errors: ENOENT when it has none."""
 
@@ -86,6 +89,7 @@ class _Walk:
         self.stays = True  # in the domain it started in
         self.plain = True  # no domain was entered after a link or a ".."
         self.strayed = False  # a link or ".." was met
+        self.beyond: Cover | None = None  # what a magic link at the end leads to lies there
 
     def to(self, name: str) -> None:
         cover = cover_of(self.view, name)
@@ -114,7 +118,11 @@ class _Walk:
                 return cover.mount.tree.readlink(name[len(cover.prefix) :] or "/")
             real = real_of(cover, name)
             if self.eyes.is_magic(real):
-                return None if last else self.eyes.jump(real)
+                if not last:
+                    return self.eyes.jump(real)
+                number = self.eyes.domain_of(real)
+                self.beyond = next((c for c in self.view.covers() if c.number == number), None)
+                return None
             return self.eyes.readlink(real)
         except OSError as error:
             if error.errno == errno.EINVAL:
@@ -192,4 +200,6 @@ def _found(walk: _Walk, tail: list[str], slash: bool) -> Found:
     real = ("" if real == "/" and beyond else real) + beyond
     if slash and not real.endswith("/"):
         real += "/"
+    if walk.beyond is not None:
+        return Found(full, walk.beyond, real, "", walk.stays, False)
     return Found(full, cover, real, "", walk.stays, walk.plain and not words)

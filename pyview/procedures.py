@@ -82,8 +82,10 @@ def place(
 
 def redirected(
     tid: int, number: int, words: Mapping[int, Word], numbers: Mapping[str, int], at_entry: bool
-) -> Generator[Step, Stop, tuple[int, bool]]:
-    """Run the call `number`, the task's own, with other arguments; (result, whether it exec'ed).
+) -> Generator[Step, Stop, tuple[int, int]]:
+    """Run the call `number`, the task's own, with other arguments; its result.
+
+    With it comes 0, or the thread id after a program has been executed: the thread group's.
 
     `at_entry`: it is stopped before the call; otherwise after it was answered with RESTARTNOINTR.
     Afterwards the task is stopped after the call, all registers but the result as they were.
@@ -109,7 +111,7 @@ def redirected(
         after = yield core.TO_EXIT, 0
     pass_listener(tid, False)
     if after.kind == core.EXEC:
-        return 0, True
+        return 0, int(after.tid)
     if after.kind != core.EXIT:
         _restart(tid, saved)
         raise Lost
@@ -123,7 +125,7 @@ def redirected(
         yield from run(tid, last, numbers["munmap"], (mapped, SCRATCH))
         last.ip += core.CALL_LENGTH
         core.set_registers(tid, last)
-    return value, False
+    return value, 0
 
 
 def pass_listener(tid: int, on: bool) -> None:

@@ -43,6 +43,9 @@ class CoreEyes:
     def is_magic(self, real: str) -> bool:
         return real.startswith("/proc/") and _MAGIC.fullmatch(real) is not None
 
+    def domain_of(self, real: str) -> int:
+        return self._task.proc_domain(real)
+
     def jump(self, real: str) -> str:
         name = self._task.proc_name(real) or os.readlink(real)
         if not name.startswith("/"):
@@ -143,11 +146,6 @@ class Task:
         finally:
             os.close(mine)
 
-    def open_path(self, found: Found, flags: int) -> int:
-        fd = os.open(found.real or "", flags | os.O_CLOEXEC)
-        core.mark(fd, found.number)
-        return fd
-
     def program_head(self, found: Found, size: int) -> bytes:
         if found.real is None:
             return b""
@@ -170,18 +168,21 @@ class Task:
             os.close(mine)
 
     # -- proc --------------------------------------------------------------------------------
-    def proc_name(self, real: str) -> str | None:
+    def proc_domain(self, real: str) -> int:
+        """The domain of what a magic link of proc leads to."""
         match = _MAGIC.fullmatch(real)
         if match is None:
-            return None
+            return 0
         process, thread, what, fd = match.groups()
         record = core.task(int(thread or process))
         if record is None:
-            return None
+            return 0
         if fd is not None:
-            number = core.mark_of(record, int(fd))
-        else:
-            number = {"cwd": record.fs.domain, "exe": record.mm.domain, "root": 0}[what]
+            return core.mark_of(record, int(fd))
+        return {"cwd": int(record.fs.domain), "exe": int(record.mm.domain), "root": 0}[what]
+
+    def proc_name(self, real: str) -> str | None:
+        number = self.proc_domain(real)
         if not number:
             return None
         domain = self.view.domain(number)

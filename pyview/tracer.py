@@ -169,7 +169,7 @@ class Tracer(Installing):
         if listener:
             yield from stopped_by_us(tid, stop.listener, stop.id)
         answer = request
-        executed = False
+        executed = 0
         while isinstance(answer, Redirect | Renamed):
             value = 0
             if isinstance(answer, Redirect):
@@ -180,7 +180,7 @@ class Tracer(Installing):
                 except OSError as error:
                     value = -(error.errno or errno.EIO)
             else:
-                rename_on_stack(tid, answer.given, answer.shown)
+                rename_on_stack(executed, answer.given, answer.shown)
             answer = self._next(task, handler, value)
         self.reports.call(task, answer)
         if isinstance(answer, Emulate) and not executed:

@@ -4,14 +4,15 @@
 from __future__ import annotations
 
 import os
-from typing import TYPE_CHECKING
 
 from pyview.commands import USAGE, Failure, canonical, parser, request, say
 from pyview.control import NotInView
 from pyview.settings import Settings
 
+TYPE_CHECKING = False  # typing's own costs 5 ms
 if TYPE_CHECKING:
     from argparse import ArgumentParser
+    from typing import NoReturn
 
 ABOUT = "Run a command (default: $SHELL) in its own view of the system."
 ONLY_OUTERMOST = ("trace", "summary", "output")  # the core has one trace, for all its views
@@ -22,16 +23,16 @@ def main(program: str, arguments: list[str]) -> int:
     if isinstance(settings, int):
         return settings
     try:
-        _enter_child(settings)
+        request("info")
     except NotInView:
         from pyview.launch import run
 
         run(settings)
+    _enter_child(settings)
 
 
-def _enter_child(settings: Settings) -> None:
-    """Become a child view's first process.  Raises NotInView when there is no view around."""
-    request("info")
+def _enter_child(settings: Settings) -> NoReturn:
+    """Become a child view's first process, and the command."""
     for option in ONLY_OUTERMOST:
         if getattr(settings, option):
             raise Failure(USAGE, f"--{option}: only for the outermost view")

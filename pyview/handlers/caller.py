@@ -65,9 +65,6 @@ class Caller(Protocol):
     def mark(self, fd: int, domain: int) -> None:
         """Its descriptor was opened through `domain`."""
 
-    def open_path(self, found: Found, flags: int) -> int:
-        """An O_PATH descriptor of the core for `found`, marked.  Errors: those of open(2)."""
-
     def program_head(self, found: Found, size: int) -> bytes:
         """The first bytes of a file it wants to execute; b"" when the core can't tell."""
 

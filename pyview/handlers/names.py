@@ -82,13 +82,13 @@ def open_(caller: Caller) -> Handler:
     if caller.call.name == "openat2":
         how = caller.peek(caller.args[2], 24)
         if int.from_bytes(how[16:24], "little") & (RESOLVE_IN_ROOT | RESOLVE_BENEATH):
-            return Real()  # looked up below the descriptor, and never leaves it
+            return (yield from _open_below(caller))
     where = find(caller, dirfd_index, path_index)
     if where is None:
         return Real()
     if where.real is None:
         raise refuse(errno.EOPNOTSUPP, where.name)
-    if caller.call.name not in ("creat", "openat2"):
+    if caller.call.name not in ("creat", "openat2") and not flags & O_PATH:
         return _open_listened(caller, where, flags)
     if where.same and not where.number:
         return Real(where.clean)
@@ -98,15 +98,25 @@ def open_(caller: Caller) -> Handler:
     return Done()
 
 
+def _open_below(caller: Caller) -> Handler:
+    """openat2 that stays below its descriptor: the kernel's affair, in the descriptor's domain."""
+    dirfd = as_fd(caller.args[0])
+    domain = caller.cwd_domain() if dirfd == AT_FDCWD else caller.fd_domain(dirfd)
+    if not domain:
+        return Real()
+    fd = yield Redirect({})
+    if fd >= 0:
+        caller.mark(fd, domain)
+    return Done()
+
+
 def _open_listened(caller: Caller, where: Found, flags: int) -> Real | At | Give:
     assert where.real is not None
     text = _view_text(where.real)
-    if text and not flags & (os.O_CREAT | O_PATH | os.O_WRONLY | os.O_RDWR):
+    if text and not flags & (os.O_CREAT | os.O_WRONLY | os.O_RDWR):
         return Give(caller.memory_file(caller.mounts_text(text), flags), bool(flags & os.O_CLOEXEC))
     if where.same and not where.number:
         return Real(where.clean)
-    if flags & O_PATH:
-        return Give(caller.open_path(where, flags), bool(flags & os.O_CLOEXEC))
     path_index = caller.call.paths()[0][1]
     return At(where.real, where.number, {path_index: as_word(where.real)})
 

@@ -15,9 +15,9 @@ import pytest
 from pyview import control
 
 
-def connect():
+def connect(core=None):
     client = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-    client.connect(b"\0pyview/%d" % os.getpid())
+    client.connect(b"\0pyview/%d" % (core or os.getpid()))
     client.settimeout(10)
     return client
 
@@ -47,12 +47,15 @@ def test_the_server_knows_who_asks(serve):
     serve(lambda pid, uid, words: (0, f"{pid} {uid}"))
     assert control.ask("info") == (0, f"{os.getpid()} {os.getuid()}")
     read, write = os.pipe()
+    core = os.getpid()
     child = os.fork()
     if child == 0:
-        client = connect()
-        client.send(b"info")
-        os.write(write, client.recv(100)[2:])
-        os._exit(0)
+        try:
+            client = connect(core)
+            client.send(b"info")
+            os.write(write, client.recv(100)[2:])
+        finally:
+            os._exit(0)
     os.waitpid(child, 0)
     assert os.read(read, 100) == f"{child} {os.getuid()}".encode()
     os.close(read)

@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+import os
+
 import pytest
 
 
@@ -49,8 +51,11 @@ def test_a_long_pipeline_and_a_subshell_give_their_bytes(world, tmp_path):
 
 def test_a_daemon_outlives_the_command_that_started_it(world, tmp_path):
     """The view lives until its last task has gone, and answers it to the end."""
+    for name in ("fifo", "end"):
+        os.mkfifo(tmp_path / name)
     script = "(setsid sh -c 'read x <fifo; pwd >told; echo done >end' </dev/null >&- 2>&- &)"
-    world.run(f"mkfifo fifo end; {script}", cwd=tmp_path)
-    (tmp_path / "fifo").write_text("go\n")
-    assert (tmp_path / "end").read_text() == "done\n"
-    assert (tmp_path / "told").read_text() == world.path(tmp_path) + "\n"
+    with world.start(script, cwd=tmp_path) as process:
+        assert process.wait(20) == 0
+        (tmp_path / "fifo").write_text("go\n")
+        assert (tmp_path / "end").read_text() == "done\n"
+        assert (tmp_path / "told").read_text() == world.path(tmp_path) + "\n"

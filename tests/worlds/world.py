@@ -183,7 +183,7 @@ class World:
     ) -> Iterator[subprocess.Popen[str]]:
         """Begin a command in a session of its own, with pipes to and from it; ended with the block.
 
-        `mark` (from mark()) is given by who wants to find its processes; they are killed at the end.
+        `mark`, from mark(), is for who wants to find its processes.  They are killed at the end.
         """
         mark = mark or self.mark()
         key, _, value = mark.partition("=")
@@ -226,7 +226,7 @@ class World:
                 tasks = describe(marked(mark) | {process.pid, core_of(process.pid)} - {0})
                 said = [(part or b"")[-2000:] for part in (expired.stdout, expired.stderr)]
                 raise Hang(
-                    f"[{self.name}] not ended after {timeout} s: {process.args}\n{tasks}\n"
+                    f"[{self.name}] not ended after {timeout} s: {process.args!r}\n{tasks}\n"
                     f"stdout: {said[0]!r}\nstderr: {said[1]!r}"
                 ) from None
         done = subprocess.CompletedProcess(process.args, process.returncode, out, err)
