@@ -170,17 +170,20 @@ class Server:
 
     def serve(self) -> None:
         """Do what is ready, and return."""
-        for fd, events in self._poll.poll(0):
+        ready = dict(self._poll.poll(0))
+        arrived = ready.pop(self._listener.fileno(), 0)
+        for fd, events in ready.items():
             client = self._clients.get(fd)
             if client is None:
-                if fd == self._listener.fileno():
-                    self._accept()
-            elif events & (self._select.EPOLLHUP | self._select.EPOLLERR):
+                continue  # dropped by what another client asked
+            if events & (self._select.EPOLLHUP | self._select.EPOLLERR):
                 self._drop(client)
             elif events & self._select.EPOLLOUT:
                 self._send(client)
             else:
                 self._receive(client)
+        if arrived:
+            self._accept()  # last: who has left made room
 
     def close(self) -> None:
         """Refuse everyone from now on."""

@@ -58,7 +58,8 @@ def parse(program: str, arguments: list[str]) -> Settings | int:
         from pyview import doctor
 
         return doctor.main()
-    settings = Settings(given.argv or [_shell()])
+    argv = given.argv[1:] if given.argv[:1] == ["--"] else given.argv
+    settings = Settings(argv or [_shell()])
     settings.name = given.name
     settings.preload = [located(spec) for spec in given.preload]
     settings.mounts = given.mount

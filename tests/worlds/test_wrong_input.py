@@ -31,13 +31,14 @@ def outside(native: World, tmp_path: Path) -> Callable[..., subprocess.Completed
 
 @pytest.fixture
 def refused(outside: Callable[..., subprocess.CompletedProcess[str]], tmp_path: Path) -> Refused:
-    """refused(COMMAND, PROGRAM, STATUS): its one line on stderr; the file `done` is not there."""
+    """refused(COMMAND, PROGRAM, STATUS): its one line on stderr, for the test to look
+    for what was wrong in it; the file `done` is not there."""
 
     def run(command: str, program: str, status: int, **options: object) -> str:
         done = outside(command, **options)
         about = f"{command}\nstatus {done.returncode}\n{done.stdout}\n{done.stderr}"
         assert done.returncode == status, about
-        assert re.fullmatch(rf"{program}: [^\n]+: [^\n]+\n", done.stderr), about
+        assert re.fullmatch(rf"{program}: [^\n]+\n", done.stderr), about
         assert done.stdout == "", about
         assert not (tmp_path / "done").exists(), "the command ran"
         return done.stderr
@@ -142,7 +143,7 @@ def test_a_child_view_tells_of_its_command_as_a_view_does(refused, tmp_path):
 @pytest.mark.parametrize("options", ["", "-p unreal"])
 def test_where_ptrace_is_not_allowed_pyview_says_so_and_runs_nothing(refused, guest, options):
     command = f"{guest('refuse_ptrace')} pyview -N {options} -- touch done"
-    line = refused(command, "(pyview)", 1)
+    line = refused(command, "pyview", 1)
     assert "ptrace" in line
 
 
