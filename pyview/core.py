@@ -9,10 +9,13 @@ from __future__ import annotations
 
 import errno
 import os
-from collections.abc import Iterator
-from typing import Any
 
 from pyview._core import ffi, lib
+
+TYPE_CHECKING = False  # typing's own costs 5 ms
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from typing import Any
 
 # What pv_next reports, in words (enum pv_kind).
 EMPTY, READY, NOTICE, TRACED = lib.PV_EMPTY, lib.PV_READY, lib.PV_NOTICE, lib.PV_TRACED

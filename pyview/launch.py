@@ -10,12 +10,18 @@ and job control are the kernel's own.
 from __future__ import annotations
 
 import os
-from typing import NoReturn
 
 from pyview import core
 from pyview.commands import Failure
+from pyview.control import Server
 from pyview.entry import enter
 from pyview.settings import Settings
+
+TYPE_CHECKING = False  # typing's own costs 5 ms
+if TYPE_CHECKING:
+    from typing import NoReturn
+
+    from pyview.tracer import Tracer
 
 OPEN_FILES = 65536  # the core wants some descriptors for each process
 
@@ -59,9 +65,6 @@ def _output(settings: Settings) -> int:
 
 def _serve(pid: int, settings: Settings, output: int, told: int) -> NoReturn:
     """Be the core until the last task has gone."""
-    from pyview.reports import Reports
-    from pyview.tracer import Tracer
-
     os.setsid()
     os.chdir("/")
     os.umask(0)
@@ -69,28 +72,66 @@ def _serve(pid: int, settings: Settings, output: int, told: int) -> NoReturn:
     null = os.open("/dev/null", os.O_RDWR)
     os.dup2(null, 0)
     os.dup2(null, 1)
-    reports = Reports(output, settings.trace, settings.summary)
+    session = Session(settings, output)
     try:
-        tracer = Tracer(reports)
-        tracer.begin(pid, settings.name)
-        tracer.debug_from_start(settings.debug)
+        session.begin(pid)
     except OSError as error:
         os.write(told, _why(error).encode())
         os._exit(1)
+    _keep_only({0, 1, 2, output, told, *session.descriptors()})
     os.write(told, b"ok")
     os.close(told)
-    _keep_only({0, 1, 2, output, *core.descriptors(), *tracer.descriptors()})
     status = 1
     try:
-        tracer.run()
-        reports.total(core.counts())
+        session.run()
         status = 0
     except BaseException:
         import traceback
 
-        reports.write("pyview: the core failed, and ends its views:\n" + traceback.format_exc())
+        os.write(output, b"pyview: the core failed, and ends its views:\n")
+        os.write(output, traceback.format_exc().encode(errors="surrogateescape"))
     finally:
         os._exit(status)
+
+
+class Session:
+    """One core.  Until something is asked of it, nothing but C is needed: the rest comes then."""
+
+    def __init__(self, settings: Settings, output: int) -> None:
+        self._settings, self._output = settings, output
+        self._tracer: Tracer | None = None
+
+    def begin(self, pid: int) -> None:
+        """Trace `pid` in a first view.  Errors: EPERM when ptrace is not allowed."""
+        core.start()
+        self._picture = core.new_view()
+        core.seize(pid, self._picture)
+        self._server = Server(lambda *request: self.tracer().dispatch(*request))
+        core.watch(self._server.fileno())
+
+    def descriptors(self) -> list[int]:
+        """What it has open before the first task runs."""
+        return [*core.descriptors(), *self._server.descriptors()]
+
+    def run(self) -> None:
+        """Until the last task is gone."""
+        stop = core.new_stop()
+        if core.wait(stop) != core.EMPTY:
+            self.tracer().run(stop, self._server.serve)
+        if self._settings.summary:
+            self.tracer().reports.total(core.counts())
+
+    def tracer(self) -> Tracer:
+        """The loop and all that hangs on it, loaded the first time."""
+        if self._tracer is None:
+            from pyview.reports import Reports
+            from pyview.tracer import Tracer
+
+            settings = self._settings
+            reports = Reports(self._output, settings.trace, settings.summary)
+            self._tracer = Tracer(reports, settings.name, self._picture)
+            self._tracer.debug_from_start(settings.debug)
+        return self._tracer
 
 
 def _why(error: OSError) -> str:
@@ -102,10 +143,9 @@ def _why(error: OSError) -> str:
 def _raise_limit() -> None:
     import resource
 
-    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     want = OPEN_FILES if hard == resource.RLIM_INFINITY else min(hard, OPEN_FILES)
-    if soft != resource.RLIM_INFINITY and soft < want:
-        resource.setrlimit(resource.RLIMIT_NOFILE, (want, hard))
+    resource.setrlimit(resource.RLIMIT_NOFILE, (want, hard))
 
 
 def _keep_only(keep: set[int]) -> None:

@@ -13,7 +13,6 @@ from typing import Any
 
 from pyview import core
 from pyview.api import refuse
-from pyview.control import Server
 from pyview.handlers.table import handler_of
 from pyview.installing import Installing
 from pyview.procedures import (
@@ -40,14 +39,15 @@ class Known:
 
     __slots__ = ("picture", "view")
 
-    def __init__(self, view: View) -> None:
-        self.view, self.picture = view, core.new_view()
+    def __init__(self, view: View, picture: Any) -> None:
+        self.view, self.picture = view, picture
 
 
 class Tracer(Installing):
     """The core of one session: all its views, and the procedures under way in their tasks."""
 
-    def __init__(self, reports: Reports) -> None:
+    def __init__(self, reports: Reports, name: str, picture: Any) -> None:
+        """`picture` is that of the first view, which has its first tasks already."""
         self.reports = reports
         self._known: dict[int, Known] = {}
         self._by_picture: dict[Any, View] = {}
@@ -55,33 +55,19 @@ class Tracer(Installing):
         self._numbers = core.numbers()
         self._calls: dict[int, Call] = {n: BY_NAME[name] for name, n in self._numbers.items()}
         self._services = Services(self)
-        self._server: Server | None = None
+        self.dispatch = self._services.dispatch
         Installing.__init__(self)
-
-    # -- sessions ----------------------------------------------------------------------------
-    def begin(self, pid: int, name: str) -> None:
-        """Trace `pid` in a first view.  Errors: EPERM when ptrace is not allowed, EADDRINUSE."""
-        core.start()
-        known = self._add(View(1, name))
-        core.seize(pid, known.picture)
-        self._server = Server(self._services.dispatch)
-        core.watch(self._server.fileno())
+        self._add(View(1, name), picture)
 
     def debug_from_start(self, words: list[str]) -> None:
         """Tags given on the command line, as vudebug has them."""
         tags = {letter for word in words for letter in word.lstrip("+")}
         self.debug(self._known[1].view, 0, frozenset(tags))
 
-    def descriptors(self) -> list[int]:
-        """What it has open before the first task runs."""
-        assert self._server is not None
-        return self._server.descriptors()
-
-    def run(self) -> None:
-        """Until the last task is gone."""
-        stop = core.new_stop()
+    def run(self, stop: Stop, serve: Callable[[], None]) -> None:
+        """Until the last task is gone; the first stop is there.  `serve` is for control's."""
         while True:
-            kind = core.wait(stop)
+            kind = stop.kind
             if kind == core.NOTICE:
                 self._call(stop, listener=True)
             elif stop.tid in self._running and kind != core.READY:
@@ -89,8 +75,7 @@ class Tracer(Installing):
             elif kind == core.TRACED:
                 self._call(stop, listener=False)
             elif kind == core.READY:
-                assert self._server is not None
-                self._server.serve()
+                serve()
             elif kind == core.EMPTY:
                 return
             elif kind == core.EXEC and stop.message in self._running:
@@ -98,6 +83,7 @@ class Tracer(Installing):
                 self._advance(stop)
             else:
                 _go_on(stop)
+            core.wait(stop)
 
     # -- calls -------------------------------------------------------------------------------
     def _call(self, stop: Stop, *, listener: bool) -> None:
@@ -240,8 +226,8 @@ class Tracer(Installing):
         self._ended(tid)
 
     # -- views (what services.py asks of the core) -------------------------------------------
-    def _add(self, view: View) -> Known:
-        known = self._known[view.number] = Known(view)
+    def _add(self, view: View, picture: Any) -> Known:
+        known = self._known[view.number] = Known(view, picture)
         self._by_picture[known.picture] = view
         core.trace_all(known.picture, self.reports.trace or self.reports.summary)
         self._describe(view)
@@ -305,7 +291,7 @@ class Tracer(Installing):
             raise refuse(errno.EINVAL)
         self._forget_empty()
         number = max(self._known) + 1
-        known = self._add(View(number, name, parent))
+        known = self._add(View(number, name, parent), core.new_view())
         process = core.thread_group(pid)
         for record in list(core.tasks()):
             if record.tid == pid or core.thread_group(record.tid) == process:

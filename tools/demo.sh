@@ -38,6 +38,7 @@ say make
 say ./hello
 SH
 
+unset MAKEFLAGS MAKELEVEL # the project's make is no part of ours
 export PATH="$PWD/.venv/bin:$PATH" PROJECT="$work/project" LC_ALL=C.UTF-8
 echo "$ pyview bash"
 pyview bash "$work/story"

@@ -121,7 +121,7 @@ def became(monkeypatch):
         raise Became(file, argv, environment)
 
     monkeypatch.setattr(os, "execve", execve)
-    monkeypatch.setattr("signal.signal", lambda number, action: None)
+    monkeypatch.setattr("pyview.entry.pythons_signals", tuple)  # pytest keeps its own
     return Became
 
 

@@ -247,6 +247,7 @@ def test_a_core_that_goes_away_in_the_middle_is_said_so(monkeypatch):
 def test_serving_never_blocks():
     server = control.Server(echo)
     server.serve()  # nobody is there
+    assert server.fileno() in server.descriptors()
     client = connect()
     assert select.select([server], [], [], 10)[0]
     server.serve()

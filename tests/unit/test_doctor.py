@@ -24,7 +24,9 @@ def test_this_machine_can_be_asked(capfd):
     assert status == any(line.startswith("missing") for line in lines)
 
 
-@pytest.mark.parametrize(("needed", "word", "status"), [(True, "missing", 1), (False, "without", 0)])
+@pytest.mark.parametrize(
+    ("needed", "word", "status"), [(True, "missing", 1), (False, "without", 0)]
+)
 def test_what_lacks_is_said_with_its_remedy(monkeypatch, capfd, needed, word, status):
     check = ("a thing", needed, lambda: "there is none", "get one")
     monkeypatch.setattr(doctor, "CHECKS", (check,))

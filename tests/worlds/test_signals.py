@@ -34,7 +34,17 @@ def test_a_program_starts_with_nothing_of_the_views_own(world, native, guest):
 
 def test_the_environment_is_the_callers(world, native):
     """...but for what names the world, and PATH, where a view puts its aliases first."""
-    ours = ("PATH=", "PWD=", "WORLD=", "PREFIX=", "LOADED=", "WORLD_MARK=", "_=", "OLDPWD=")
+    ours = (
+        "PYVIEW_",
+        "PATH=",
+        "PWD=",
+        "WORLD=",
+        "PREFIX=",
+        "LOADED=",
+        "WORLD_MARK=",
+        "_=",
+        "OLDPWD=",
+    )
 
     def lines(where):
         return {x for x in where.run(["env"]).stdout.splitlines() if not x.startswith(ours)}

@@ -61,17 +61,32 @@ def broken(folder: Path) -> None:
     )
 
 
-MODULES = ("nosuchmodule", "no.such.module", "./absent.py", "./syntax.py", "./imports.py")
+MODULES = ("nosuchmodule", "no.such.module", "./absent.py", "./syntax.py", "./nothing.py")
+CRASHES = ("./imports.py", "./raises.py")  # exceptions of the module's own code
 
 
-@pytest.mark.parametrize("module", [*MODULES, "./nothing.py", "./raises.py"])
+@pytest.mark.parametrize("module", MODULES)
 def test_a_module_that_cannot_be_loaded_stops_pyview_before_the_command(refused, tmp_path, module):
     broken(tmp_path)
     line = refused(f"pyview -N -p {module} -- touch done", "pyview", 1)
     assert module.removeprefix("./") in line
 
 
-@pytest.mark.parametrize("module", [*MODULES, "./nothing.py", "./raises.py"])
+@pytest.mark.parametrize("module", CRASHES)
+def test_a_modules_own_exception_stops_pyview_and_shows_only_the_modules_frames(
+    outside, tmp_path, module
+):
+    broken(tmp_path)
+    done = outside(f"pyview -N -p {module} -- touch done")
+    lines = done.stderr.splitlines()
+    assert done.returncode == 1
+    assert re.fullmatch(rf"pyview: [^\n]*{module[2:]}: [^\n]+", lines[-1]), done.stderr
+    files = re.findall(r'File "([^"]+)"', done.stderr)
+    assert {Path(file).name for file in files} <= {module[2:]}, done.stderr
+    assert not (tmp_path / "done").exists()
+
+
+@pytest.mark.parametrize("module", [*MODULES, *CRASHES])
 def test_vu_insmod_of_it_changes_nothing_in_the_view(outside, tmp_path, module):
     broken(tmp_path)
     done = outside(
