@@ -185,28 +185,32 @@ static void note_rename(struct pv_task *t, struct pv_stop *s, const struct pv_ca
 	}
 }
 
-/* Does the program start with "#!" and the name of something virtual? */
-static int virtual_script(struct pv_task *t, const char *path, const struct pv_where *w)
+/* The first line of a file; its length. */
+static ssize_t head_of(int base, const char *path, char *head, size_t size)
 {
-	char head[256];
-	int hit = 0, fd;
+	int fd = openat(base, path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
 
-	if (t->fs->foreign)
-		return 0;
-	fd = openat(w->base, path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
 	if (fd < 0)
 		return 0;
-	ssize_t n = pread(fd, head, sizeof head - 1, 0);
+	ssize_t n = pread(fd, head, size - 1, 0);
 	close(fd);
-	if (n > 2 && head[0] == '#' && head[1] == '!') {
-		head[n] = 0;
-		head[strcspn(head, "\n")] = 0;
-		for (char *p = head; *p; p++)
-			if (*p == ' ' || *p == '\t')
-				*p = '/';
-		hit = pv_names_mount(t->view, head + 2);
-	}
-	return hit;
+	head[n > 0 ? n : 0] = 0;
+	head[strcspn(head, "\n")] = 0;
+	return n;
+}
+
+/* Does the program start with "#!" and something that the kernel may not find? */
+static int virtual_script(struct pv_task *t, const char *path, const struct pv_where *w)
+{
+	char head[256], next[3];
+
+	if (t->fs->foreign || head_of(w->base, path, head, sizeof head) <= 2 ||
+	    strncmp(head, "#!", 2))
+		return 0;
+	char *name = head + 2 + strspn(head + 2, " \t");
+	name[strcspn(name, " \t")] = 0;
+	return *name != '/' || pv_names_mount(t->view, name) ||
+	       (head_of(AT_FDCWD, name, next, sizeof next) >= 2 && !strncmp(next, "#!", 2));
 }
 
 static int exec(struct pv_task *t, struct pv_stop *s, const struct pv_call *call)

@@ -226,4 +226,7 @@ struct pv_task *pv_task_make(int tid);
 void pv_task_inherit(struct pv_task *child, struct pv_task *parent);
 void pv_task_exec(struct pv_task *t, int old);
 void pv_task_drop(struct pv_task *t);
+void pv_task_wait(struct pv_task *t);
+void pv_task_place(struct pv_task *t);
+struct pv_task *pv_orphan(struct pv_task *dead);
 #endif

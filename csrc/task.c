@@ -189,6 +189,56 @@ void pv_task_exec(struct pv_task *t, int old)
 	}
 }
 
+/* A number in /proc/TID/status; -1 when it is not there. */
+static long status_number(int tid, const char *field)
+{
+	char name[32], line[128];
+	long value = -1;
+
+	snprintf(name, sizeof name, "/proc/%d/status", tid);
+	FILE *f = fopen(name, "re");
+	if (!f)
+		return value;
+	while (fgets(line, sizeof line, f))
+		if (!strncmp(line, field, strlen(field))) {
+			value = strtol(line + strlen(field), NULL, 10);
+			break;
+		}
+	fclose(f);
+	return value;
+}
+
+static int waiting;                 /* newborns whose parent's event has not come */
+
+void pv_task_wait(struct pv_task *t)
+{
+	t->waiting = 1;
+	waiting++;
+}
+
+void pv_task_place(struct pv_task *t)
+{
+	waiting -= t->waiting;
+	t->waiting = 0;
+	t->placed = 1;
+}
+
+static int parent_of(int tid)
+{
+	return (int)status_number(tid, "PPid:");
+}
+
+/* The task is dying, and with it perhaps an event that a newborn waits for: the next orphan of its
+ * inherits from it now.  NULL when there is none. */
+struct pv_task *pv_orphan(struct pv_task *dead)
+{
+	for (unsigned i = 0; waiting && i < BUCKETS; i++)
+		for (struct pv_task *t = bucket[i]; t; t = t->next)
+			if (t->waiting && (parent_of(t->tid) == dead->tid || !pv_task(parent_of(t->tid))))
+				return t;
+	return NULL;
+}
+
 void pv_task_drop(struct pv_task *t)
 {
 	struct pv_task **at = slot(t->tid);
@@ -250,18 +300,9 @@ int pv_cwd(struct pv_task *t)
 
 static int thread_group(int tid)
 {
-	char name[32], line[128];
-	int tgid = tid;
+	long tgid = status_number(tid, "Tgid:");
 
-	snprintf(name, sizeof name, "/proc/%d/status", tid);
-	FILE *f = fopen(name, "re");
-	if (!f)
-		return tid;
-	while (fgets(line, sizeof line, f))
-		if (sscanf(line, "Tgid: %d", &tgid) == 1)
-			break;
-	fclose(f);
-	return tgid;
+	return tgid < 0 ? tid : (int)tgid;
 }
 
 int pv_tgid(int tid)

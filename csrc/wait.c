@@ -95,7 +95,7 @@ int pv_seize(int pid, struct pv_view *view)
 	if (!t)
 		return -ENOMEM;
 	t->view = view;
-	t->placed = 1;
+	pv_task_place(t);
 	return 0;
 }
 
@@ -152,12 +152,11 @@ static int born(struct pv_task *parent, struct pv_stop *s)
 		return PV_NONE;
 	struct pv_task *t = pv_task_make((int)child);
 	if (t) {
+		int stopped_already = t->waiting;
 		pv_task_inherit(t, parent);
-		t->placed = 1;
-		if (t->waiting) {
-			t->waiting = 0;
+		pv_task_place(t);
+		if (stopped_already)
 			pv_resume(t->tid, PV_GO, 0);
-		}
 	}
 	if (parent->watched)
 		return report(s, PV_BORN, parent->tid, (int)child);
@@ -211,7 +210,7 @@ static int job_control(struct pv_task *t, struct pv_stop *s, int signal)
 	int group = signal == SIGSTOP || signal == SIGTSTP || signal == SIGTTIN || signal == SIGTTOU;
 
 	if (!t->placed) {
-		t->waiting = 1;          /* its parent's event will say what it inherits */
+		pv_task_wait(t);         /* its parent's event will say what it inherits */
 		return PV_NONE;
 	}
 	if (t->watched)
@@ -252,6 +251,22 @@ static int stopped(int tid, int status, struct pv_stop *s)
 	return PV_NONE;
 }
 
+static int died(int tid, int status, struct pv_stop *s)
+{
+	struct pv_task *t = pv_task(tid), *orphan;
+	int watched = t && t->watched;
+
+	if (!t)
+		return PV_NONE;
+	while ((orphan = pv_orphan(t))) {
+		pv_task_inherit(orphan, t);
+		pv_task_place(orphan);
+		pv_resume(orphan->tid, PV_GO, 0);
+	}
+	pv_task_drop(t);
+	return watched ? report(s, PV_DEAD, tid, status) : PV_NONE;
+}
+
 static int children(struct pv_stop *s)
 {
 	while (more) {
@@ -263,14 +278,7 @@ static int children(struct pv_stop *s)
 			return errno == ECHILD ? report(s, PV_EMPTY, 0, 0) : PV_NONE;
 		if (tid <= 0)
 			break;
-		if (WIFSTOPPED(status)) {
-			kind = stopped(tid, status, s);
-		} else {
-			struct pv_task *t = pv_task(tid);
-			kind = t && t->watched ? report(s, PV_DEAD, tid, status) : PV_NONE;
-			if (t)
-				pv_task_drop(t);
-		}
+		kind = WIFSTOPPED(status) ? stopped(tid, status, s) : died(tid, status, s);
 		if (kind)
 			return kind;
 	}

@@ -15,7 +15,7 @@ NOWHERE = "/proc/0"  # no process has that number
 
 class Nothing(Tree):
     def real(self, path: str) -> str:
-        return NOWHERE + path
+        return NOWHERE + path.rstrip("/")
 
 
 class Hidden(Module):

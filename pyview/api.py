@@ -29,7 +29,8 @@ class Tree:
 
         With a name, the kernel does the work: the caller gets real descriptors, permissions are
         checked with the caller's credentials, and no other operation of this tree is asked.
-        The name need not exist.
+        The name need not exist.  Renaming is uniform: `real(path)` is `real("/") + path`, and the
+        core may ask for "/" alone.
         """
         return None
 

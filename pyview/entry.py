@@ -101,14 +101,14 @@ def run_and_wait(file: str, argv: list[str], environment: dict[str, str]) -> int
 
 def pythons_signals() -> tuple[int, ...]:
     """The signals that Python ignores for itself; a program gets them as they are by default."""
-    import _signal as signal  # signal itself brings enum, 4 ms
+    import _signal as signal  # type: ignore[import-not-found]  # signal brings enum, 4 ms
 
     return signal.SIGPIPE, signal.SIGXFSZ
 
 
 def become(argv: list[str], environment: dict[str, str]) -> NoReturn:
     """Exec a command as a shell would find it.  Raises Failure(127) or Failure(126)."""
-    import _signal as signal  # signal itself brings enum, 4 ms
+    import _signal as signal  # signal brings enum, 4 ms
 
     for number in pythons_signals():
         signal.signal(number, signal.SIG_DFL)
@@ -120,7 +120,7 @@ def become(argv: list[str], environment: dict[str, str]) -> NoReturn:
         try:
             _execute(candidate, argv, environment)
         except OSError as error:
-            if error.errno not in (errno.ENOENT, errno.ENOTDIR):
+            if error.errno not in (errno.ENOENT, errno.ENOTDIR) and _is_seen(candidate, name):
                 denied = denied or error
                 if error.errno != errno.EACCES:
                     break
@@ -134,6 +134,11 @@ def _candidates(name: str, path: str) -> list[str]:
     if "/" in name:
         return [name]
     return [os.path.join(directory or ".", name) for directory in path.split(":")]
+
+
+def _is_seen(candidate: str, name: str) -> bool:
+    """False for a file of PATH in a directory that may not be searched: not there, to shells."""
+    return candidate == name or os.path.lexists(candidate)
 
 
 def _execute(file: str, argv: list[str], environment: dict[str, str]) -> NoReturn:

@@ -77,7 +77,7 @@ def place(
     _, data = encode(words, 0)
     address = mapped or (regs.sp - RED_ZONE - len(data)) & ~15
     registers, data = encode(words, address)
-    return registers, core.poke(tid, address, data)
+    return registers, not data or (address > 0 and core.poke(tid, address, data))
 
 
 def redirected(

@@ -282,8 +282,9 @@ def _description(name: str, line: str) -> str:
     for mark in (":", " -"):
         head, found, rest = line.partition(mark)
         if found and (head == name or name.endswith("_" + head)):
-            return rest.strip()
-    return line
+            line = rest
+            break
+    return line.strip().removesuffix(".")
 
 
 def _guarded(name: str, log: Log, action: Callable[[], Any]) -> Any:

@@ -146,6 +146,27 @@ class Task:
         finally:
             os.close(mine)
 
+    def exists(self, found: Found, *, parent: bool) -> None:
+        if found.real is not None:
+            os.lstat((os.path.dirname(found.real.rstrip("/")) or "/") if parent else found.real)
+
+    def socket_address(self, fd: int, peer: bool) -> bytes:
+        import _socket
+
+        try:
+            mine = _socket.socket(fileno=core.descriptor(self._record, fd))
+        except OSError:
+            return b""
+        try:
+            if mine.family != _socket.AF_UNIX:
+                return b""
+            name = mine.getpeername() if peer else mine.getsockname()
+            return os.fsencode(name)
+        except OSError:
+            return b""
+        finally:
+            mine.close()
+
     def program_head(self, found: Found, size: int) -> bytes:
         if found.real is None:
             return b""

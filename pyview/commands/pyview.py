@@ -22,13 +22,19 @@ def main(program: str, arguments: list[str]) -> int:
     settings = parse(program, arguments)
     if isinstance(settings, int):
         return settings
-    try:
-        request("info")
-    except NotInView:
+    if _outermost():
         from pyview.launch import run
 
         run(settings)
     _enter_child(settings)
+
+
+def _outermost() -> bool:
+    try:
+        request("info")
+    except NotInView:
+        return True
+    return False
 
 
 def _enter_child(settings: Settings) -> NoReturn:

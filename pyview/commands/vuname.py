@@ -42,7 +42,8 @@ def main(program: str, arguments: list[str]) -> int:
         request("setname", arguments[0])
         return 0
     facts = _facts()
-    say(f"{facts['V']}[{facts['U']}]\n" if prompt else " ".join(facts[c] for c in wanted) + "\n")
+    line = " ".join(facts[c] for c in wanted).rstrip()  # a view may have no name
+    say(f"{facts['V']}[{facts['U']}]\n" if prompt else line + "\n")
     return 0
 
 

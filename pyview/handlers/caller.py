@@ -65,6 +65,12 @@ class Caller(Protocol):
     def mark(self, fd: int, domain: int) -> None:
         """Its descriptor was opened through `domain`."""
 
+    def exists(self, found: Found, *, parent: bool) -> None:
+        """Raise what lstat(2) would for a name of the kernel, or for the directory it is in."""
+
+    def socket_address(self, fd: int, peer: bool) -> bytes:
+        """The kernel's whole name of its unix socket, or of the socket at the other end."""
+
     def program_head(self, found: Found, size: int) -> bytes:
         """The first bytes of a file it wants to execute; b"" when the core can't tell."""
 

@@ -72,6 +72,9 @@ def _one_mount(caller: Caller, old: Found, new: Found) -> None:
     if caller.call.op == "rename" and (old.is_mount_point or new.is_mount_point):
         raise refuse(errno.EBUSY)
     if old.cover is not new.cover:
+        # The kernel looks up what it needs before it compares mounts: Linux fs/namei.c.
+        caller.exists(old, parent=caller.call.op == "rename")
+        caller.exists(new, parent=True)
         raise refuse(errno.EXDEV)
 
 

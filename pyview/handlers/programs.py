@@ -63,7 +63,7 @@ def _interpreted(
             break
         interpreter, option = line
         found = caller.resolve(AT_FDCWD, os.fsdecode(interpreter), follow=True)
-        arguments[:0] = [interpreter, *([option] if option else []), os.fsencode(name)]
+        arguments = [interpreter, *([option] if option else []), os.fsencode(name), *arguments[1:]]
         where, name = found, os.fsdecode(interpreter)
         if found.real is None:
             raise refuse(errno.EACCES, found.name)

@@ -7,6 +7,7 @@ import errno
 import os
 
 from pyview.abi.sockaddr import PATH_AT, PATH_SIZE, unix_address, unix_name
+from pyview.abi.words import as_fd
 from pyview.api import refuse
 from pyview.handlers.caller import AT_FDCWD, Caller
 from pyview.syscalls import Role
@@ -46,9 +47,13 @@ def from_address(caller: Caller) -> Handler:
     value = yield Redirect({})
     if value < 0 or room <= 0:
         return Done()
-    length = int.from_bytes(caller.peek(length_at, 4), "little", signed=True)
-    name = unix_name(caller.peek(address, max(0, min(room, length))))
-    shown = None if name is None else caller.socket_name(name)
+    if caller.call.name == "recvfrom":
+        length = int.from_bytes(caller.peek(length_at, 4), "little", signed=True)
+        name = unix_name(caller.peek(address, max(0, min(room, length)))) or b""
+    else:
+        fd = value if caller.call.op == "accept" else as_fd(caller.args[0])
+        name = caller.socket_address(fd, caller.call.name != "getsockname")
+    shown = caller.socket_name(name) if name else None
     if shown is None:
         return Done()
     data = unix_address(shown)

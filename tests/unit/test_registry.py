@@ -221,4 +221,4 @@ def test_options_reach_the_module(box, view, log):
     assert (module.word, module.times, module.names) == ("w", 3, ["a", "b"])
     assert loaded.permanent
     assert loaded.name == "vuboxes"
-    assert loaded.line == "box - a tree with one name in it."
+    assert loaded.line == "box - a tree with one name in it"

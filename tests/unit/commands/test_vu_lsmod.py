@@ -13,7 +13,7 @@ def test_a_line_for_each_module(inside, box, capfd):
     assert main(["um_ls_service"]) == 0
     unreal, boxes = capfd.readouterr().out.splitlines()
     assert unreal.split()[:2] == ["unreal", "0"]
-    assert boxes == "vuboxes  0  box - a tree with one name in it."
+    assert boxes == "vuboxes  0  box - a tree with one name in it"
 
 
 def test_it_takes_nothing(inside, capfd):
