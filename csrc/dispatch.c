@@ -8,6 +8,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <sched.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/prctl.h>
 #include <sys/socket.h>
@@ -101,6 +102,8 @@ int pv_dispatch_notice(struct pv_task *t, struct pv_stop *s)
 	if (i == call->nargs)
 		return PV_LET_RUN;
 	ssize_t n = pv_path(s->tid, s->args[i], path);
+	if (n == -EPERM)
+		return PV_UNREADABLE;
 	if (n <= 0)
 		return t->view->trace_all ? PV_TO_PYTHON : PV_LET_RUN;
 	int dirfd = dirfd_of(call, i, s->args);
@@ -213,6 +216,21 @@ static int virtual_script(struct pv_task *t, const char *path, const struct pv_w
 	       (head_of(AT_FDCWD, name, next, sizeof next) >= 2 && !strncmp(next, "#!", 2));
 }
 
+/* fexecve: the kernel has the file, but perhaps not its interpreter. */
+static int exec_descriptor(struct pv_task *t, int fd)
+{
+	char name[32];
+	struct pv_where w = { .base = pv_getfd(t, fd) };
+
+	t->exec_domain = pv_mark_of(t, fd);
+	if (w.base < 0)
+		return PV_LET_RUN;
+	snprintf(name, sizeof name, "/proc/self/fd/%d", w.base);
+	int slow = virtual_script(t, name, &w);
+	close(w.base);
+	return slow ? PV_TO_PYTHON : PV_LET_RUN;
+}
+
 static int exec(struct pv_task *t, struct pv_stop *s, const struct pv_call *call)
 {
 	char path[PV_PATH_MAX];
@@ -224,10 +242,8 @@ static int exec(struct pv_task *t, struct pv_stop *s, const struct pv_call *call
 	t->exec_domain = 0;
 	if (n < 0)
 		return PV_LET_RUN;
-	if (n == 0) {
-		t->exec_domain = pv_mark_of(t, dirfd);
-		return PV_LET_RUN;
-	}
+	if (n == 0)
+		return exec_descriptor(t, dirfd);
 	if (pv_where(t, dirfd, path, !pv_follows(call, at, s->args), &w, &s->key) == PV_PLAIN &&
 	    (!w.domain || w.relative) &&
 	    (pv_where_base(t, dirfd, &w) < 0 || !virtual_script(t, w.path, &w))) {
@@ -292,7 +308,7 @@ static int address(struct pv_task *t, struct pv_stop *s, int at)
 	path[len] = 0;
 	int verdict = pv_where(t, AT_FDCWD, path, s->nr == SYS_bind, &w, &key);
 	pv_where_done(&w);
-	if (verdict != PV_PLAIN || w.domain)
+	if (verdict != PV_PLAIN || w.domain || (s->nr == SYS_bind && t->view->sockets))
 		return PV_TO_PYTHON;
 	return PV_LET_RUN;
 }
@@ -332,6 +348,9 @@ int pv_dispatch_traced(struct pv_task *t, struct pv_stop *s)
 	case SYS_accept4:
 	case SYS_recvfrom:
 		return t->view->sockets ? PV_TO_PYTHON : PV_LET_RUN;
+	case SYS_sendmsg:
+	case SYS_recvmsg:
+		return PV_TO_PYTHON;
 	case SYS_symlink:
 	case SYS_symlinkat:
 		note_symlink(t, s->args[0]);

@@ -49,7 +49,8 @@ enum pv_kind {
 	PV_NONE,
 	PV_EMPTY,            /* no traced task is left */
 	PV_READY,            /* a watched descriptor (`tid`) is readable */
-	PV_NOTICE,           /* the listener: a call waits for its answer */
+	PV_NOTICE,           /* the listener: a call waits for its answer; `message`: the task's
+	                      * memory can't be read, it executes a file that it may not read */
 	PV_TRACED,           /* a call stopped for the tracer, before it runs */
 	PV_ENTRY, PV_EXIT,   /* around a call that was resumed with pv_resume(PV_TO_EXIT) */
 	PV_SIGNAL,           /* a signal is about to be delivered (`message`) */
@@ -215,7 +216,7 @@ int pv_is_parent(const struct pv_view *v, uint64_t dev, uint64_t ino);
 int pv_is_clean(uint64_t key);
 uint64_t pv_key(struct pv_task *t, int relative, int nofollow, const char *path);
 
-enum { PV_TO_PYTHON, PV_ANSWERED, PV_LET_RUN };
+enum { PV_TO_PYTHON, PV_ANSWERED, PV_LET_RUN, PV_UNREADABLE };
 int pv_dispatch_notice(struct pv_task *t, struct pv_stop *s);
 int pv_dispatch_traced(struct pv_task *t, struct pv_stop *s);
 int pv_serve(struct pv_task *t, struct pv_stop *s, struct pv_where *w, int64_t *value);

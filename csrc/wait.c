@@ -337,6 +337,8 @@ static int notice(int fd, struct pv_stop *s)
 	switch (t && t->view ? pv_dispatch_notice(t, s) : PV_LET_RUN) {
 	case PV_TO_PYTHON:
 		return report(s, PV_NOTICE, s->tid, 0);
+	case PV_UNREADABLE:
+		return report(s, PV_NOTICE, s->tid, 1);
 	case PV_LET_RUN:
 		pv_continue(fd, n.id);
 	}

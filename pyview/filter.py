@@ -140,6 +140,18 @@ def path_tier(numbers: Mapping[str, int], calls: Iterable[Call] = CALLS) -> byte
     return program(actions, default=REFUSED)
 
 
+MESSAGES = ("sendmsg", "recvmsg")
+
+
+def message_tier(numbers: Mapping[str, int]) -> bytes:
+    """For a process that has a socket with a name of the view: names within messages matter.
+
+    It is stacked on the path tier, which has refused already what nobody described.
+    """
+    actions = {numbers[name]: Action(SECCOMP_RET_TRACE) for name in MESSAGES}
+    return program(actions, default=SECCOMP_RET_ALLOW)
+
+
 def run(
     prog: bytes, nr: int, args: Sequence[int] = (0,) * 6, arch: int = AUDIT_ARCH_X86_64
 ) -> Outcome:

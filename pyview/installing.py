@@ -9,14 +9,14 @@ from __future__ import annotations
 
 import errno
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Generator, Mapping
 from typing import Any
 
 from pyview import core
-from pyview.procedures import WAIT, Lost, Procedure, install, let_go
+from pyview.procedures import WAIT, Lost, Procedure, Step, install, let_go
 
 # linux/seccomp.h: SECCOMP_FILTER_FLAG_TSYNC, _NEW_LISTENER, _TSYNC_ESRCH, _WAIT_KILLABLE_RECV
-SYNCED_LISTENER, WAIT_KILLABLE = 0x1 | 0x8 | 0x10, 0x20
+SYNCED, SYNCED_LISTENER, WAIT_KILLABLE = 0x1, 0x1 | 0x8 | 0x10, 0x20
 
 
 class _Round:
@@ -45,6 +45,8 @@ class Installing:
         self._program = b""
         self._rounds: list[_Round] = []
         self._queued: dict[int, _Round] = {}
+        self._message_program = b""
+        self._messages: set[int] = set()  # processes that stop for messages
 
     def _start(self, tid: int, procedure: Procedure, stop: Any) -> None:
         raise NotImplementedError
@@ -78,6 +80,18 @@ class Installing:
         for one in self._rounds:
             if tid in one.pending:
                 one.done(tid)
+
+    def _stop_for_messages(self, tid: int) -> Generator[Step, Any, None]:
+        """The process of a task that is stopped after a call stops for messages from now on."""
+        process = core.thread_group(tid)
+        if process in self._messages:
+            return
+        if not self._message_program:
+            from pyview.filter import message_tier
+
+            self._message_program = message_tier(self._numbers)
+        self._messages.add(process)
+        yield from install(tid, self._message_program, self._numbers, SYNCED)
 
     def _installation(self, tid: int, turn: _Round) -> Procedure:
         record = core.task(tid)

@@ -56,8 +56,8 @@ class Found(NamedTuple):
 
     @property
     def number(self) -> int:
-        """The domain's number, -1 in a virtual tree."""
-        return self.cover.number
+        """The domain's number; 0 in a tree that is none, whatever the kernel's name."""
+        return max(self.cover.number, 0)
 
     @property
     def is_mount_point(self) -> bool:
@@ -195,7 +195,8 @@ def _found(walk: _Walk, tail: list[str], slash: bool) -> Found:
     plain_tail = [part for part in words if part not in (".", "..")]
     full = (("" if name == "/" else name) + "".join("/" + p for p in plain_tail)) or "/"
     if cover.number < 0:
-        return Found(full, cover, None, full[len(cover.prefix) :] or "/", False, False)
+        rest = full[len(cover.prefix) :] or "/"
+        return Found(full, cover, cover.mount.tree.real(rest), rest, False, False)
     real = real_of(cover, name)
     real = ("" if real == "/" and beyond else real) + beyond
     if slash and not real.endswith("/"):

@@ -23,6 +23,8 @@ MASK = (1 << 64) - 1
 RED_ZONE = 128  # bytes below the stack pointer that a leaf function may use
 RESTARTNOINTR = -513  # the kernel's own, linux/errno.h
 RESTARTS = range(-516, -511)
+PR_SET_DUMPABLE = 4
+NEW_LISTENER = 0x8  # SECCOMP_FILTER_FLAG_NEW_LISTENER
 SCRATCH = 16384  # bytes of a mapping for what does not fit below a small stack
 
 
@@ -47,9 +49,10 @@ def encode(words: Mapping[int, Word], address: int) -> tuple[dict[int, int], byt
         elif isinstance(word, bytes):
             registers[index] = put(word)
         else:
-            strings, pointers = word
-            vector = b"".join(put(text + b"\0").to_bytes(8, "little") for text in strings)
-            registers[index] = put(vector + pointers + bytes(8))
+            block = bytearray(word.data)
+            for offset, piece in word.pointers:
+                block[offset : offset + 8] = put(piece).to_bytes(8, "little")
+            registers[index] = put(bytes(block))
     return registers, data
 
 
@@ -176,13 +179,30 @@ def stopped_by_us(tid: int, listener: int, cookie: int) -> Generator[Step, Stop,
         raise Lost
 
 
+def revealed(
+    tid: int, number: int, listener: int, cookie: int, prctl: int
+) -> Generator[Step, Stop, None]:
+    """Make a task readable that executes a file which it may only execute, then repeat its call.
+
+    The kernel has made it non-dumpable, which keeps everybody out, its own tracer too.
+    """
+    yield from stopped_by_us(tid, listener, cookie)
+    saved = core.registers(tid)
+    saved.nr = number
+    regs = core.copy_registers(saved)
+    regs.ip -= core.CALL_LENGTH
+    yield from run(tid, regs, prctl, (PR_SET_DUMPABLE, 1, 0, 0, 0))
+    regs.nr, regs.value = core.NO_CALL, number
+    core.set_registers(tid, regs)
+
+
 def install(
     tid: int, program: bytes, numbers: Mapping[str, int], flags: int
 ) -> Generator[Step, Stop, int]:
-    """Install a seccomp filter with a listener in a process; the listener, the core's own.
+    """Install a seccomp filter in a process; the core's own descriptor of its listener, or -1.
 
-    The task is stopped by `core.interrupt`, perhaps within a call that is to go on afterwards.
-    Errors: those of seccomp(2), EMFILE.
+    The task is stopped by `core.interrupt`, perhaps within a call that is to go on afterwards, or
+    after a call.  Errors: those of seccomp(2), EMFILE.
     """
     saved = core.registers(tid)
     regs = core.copy_registers(saved)
@@ -199,7 +219,7 @@ def install(
         value = yield from run(tid, regs, numbers["seccomp"], (1, flags, mapped))
     yield from run(tid, regs, numbers["munmap"], (mapped, SCRATCH))
     mine = -1
-    if value >= 0:
+    if value > 0 or (value == 0 and flags & NEW_LISTENER):
         record = core.task(tid)
         mine = core.descriptor(record, value)
         yield from run(tid, regs, numbers["close"], (value,))

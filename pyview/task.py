@@ -167,6 +167,14 @@ class Task:
         finally:
             mine.close()
 
+    def closes_at_exec(self, fd: int) -> bool:
+        try:
+            with open(f"/proc/{self.tid}/fdinfo/{fd}") as info:
+                words = info.read().split()
+        except FileNotFoundError:
+            raise refuse(errno.EBADF) from None
+        return bool(int(words[words.index("flags:") + 1], 8) & os.O_CLOEXEC)
+
     def program_head(self, found: Found, size: int) -> bytes:
         if found.real is None:
             return b""
@@ -224,9 +232,12 @@ class Task:
             os.close(fd)
 
     # -- sockets -----------------------------------------------------------------------------
-    def socket_named(self, real: bytes, name: bytes) -> None:
-        self.view.sockets[real] = name
-        core.has_sockets(self._record.view)
+    def socket_named(self, real: bytes, name: bytes | None) -> None:
+        if name is None:
+            self.view.sockets.pop(real, None)
+        else:
+            self.view.sockets[real] = name
+            core.has_sockets(self._record.view)
 
     def socket_name(self, real: bytes) -> bytes | None:
         return self.view.sockets.get(real)

@@ -23,6 +23,7 @@ from pyview.procedures import (
     Step,
     Stop,
     redirected,
+    revealed,
     stopped_by_us,
 )
 from pyview.reports import Reports
@@ -30,7 +31,18 @@ from pyview.services import Services
 from pyview.stack import rename_on_stack
 from pyview.syscalls import BY_NAME, Call
 from pyview.task import Task
-from pyview.verdicts import At, Done, Emulate, Give, Handler, Real, Redirect, Renamed, Verdict
+from pyview.verdicts import (
+    At,
+    Done,
+    Emulate,
+    Give,
+    Handler,
+    Real,
+    Redirect,
+    Renamed,
+    Request,
+    Verdict,
+)
 from pyview.view import Mount, View
 
 
@@ -93,11 +105,16 @@ class Tracer(Installing):
         if record is None or call is None:
             core.let_run(stop.listener, stop.id) if listener else core.resume(stop.tid)
             return
+        if listener and stop.message:
+            record.mm.hidden = 1
+            prctl = self._numbers["prctl"]
+            self._begin(stop, revealed(stop.tid, stop.nr, stop.listener, stop.id, prctl))
+            return
         task = Task(record, self._by_picture[record.view], call, tuple(stop.args))
         handler = handler_of(call)(task)
         try:
             answer = self._next(task, handler, None)
-            if isinstance(answer, Redirect | Renamed):
+            if isinstance(answer, Request):
                 self._begin(stop, self._ask(task, handler, answer, stop, listener))
             else:
                 self._settle(task, answer, stop, listener)
@@ -106,7 +123,7 @@ class Tracer(Installing):
 
     def _next(
         self, task: Task, handler: Handler, value: int | None
-    ) -> Verdict | Redirect | Renamed:
+    ) -> Verdict | Request:
         """The handler's next request, or its verdict; its errors are verdicts too."""
         try:
             return next(handler) if value is None else handler.send(value)
@@ -156,7 +173,7 @@ class Tracer(Installing):
             yield from stopped_by_us(tid, stop.listener, stop.id)
         answer = request
         executed = 0
-        while isinstance(answer, Redirect | Renamed):
+        while isinstance(answer, Request):
             value = 0
             if isinstance(answer, Redirect):
                 try:
@@ -165,8 +182,10 @@ class Tracer(Installing):
                     )
                 except OSError as error:
                     value = -(error.errno or errno.EIO)
-            else:
+            elif isinstance(answer, Renamed):
                 rename_on_stack(executed, answer.given, answer.shown)
+            else:
+                yield from self._stop_for_messages(tid)
             answer = self._next(task, handler, value)
         self.reports.call(task, answer)
         if isinstance(answer, Emulate) and not executed:

@@ -10,9 +10,15 @@ from __future__ import annotations
 from collections.abc import Generator, Mapping
 from typing import NamedTuple
 
-# An argument: a number, bytes whose address is wanted, or a vector of strings that is followed by
-# ready-made pointers (and a NULL).
-Word = int | bytes | tuple[tuple[bytes, ...], bytes]
+
+class Block(NamedTuple):
+    """Bytes whose address is wanted, with the addresses of other bytes at some offsets in them."""
+
+    data: bytes
+    pointers: tuple[tuple[int, bytes], ...] = ()
+
+
+Word = int | bytes | Block  # an argument: a number, or what its address is wanted of
 
 
 class Real(NamedTuple):
@@ -75,5 +81,9 @@ class Renamed(NamedTuple):
     shown: bytes
 
 
-Request = Redirect | Renamed
+class Messages(NamedTuple):
+    """Request: from now on the process stops for sendmsg and recvmsg, whose names matter."""
+
+
+Request = Redirect | Renamed | Messages
 Handler = Generator[Request, int, Verdict]

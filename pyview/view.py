@@ -9,9 +9,10 @@ answer of every tree between a name and the kernel is "the same, under another n
 from __future__ import annotations
 
 import errno
+import os
 from collections.abc import Iterator
 
-from pyview.api import Tree, refuse
+from pyview.api import File, Tree, refuse
 
 
 def covers(target: str, path: str) -> bool:
@@ -20,16 +21,52 @@ def covers(target: str, path: str) -> bool:
 
 
 class Kernel(Tree):
-    """The real files, at epoch 0 of every view."""
+    """The real files, at epoch 0 of every view; with the core's own rights."""
 
     def real(self, path: str) -> str:
         return path
+
+    def lstat(self, path: str) -> os.stat_result:
+        return os.lstat(path)
+
+    def readlink(self, path: str) -> str:
+        return os.readlink(path)
+
+    def listdir(self, path: str) -> list[str]:
+        return os.listdir(path)
+
+    def open(self, path: str, flags: int, mode: int = 0o777) -> File:
+        return KernelFile(os.open(path, flags | os.O_CLOEXEC | os.O_NOCTTY, mode))
+
+
+class KernelFile(File):
+    """A real file that a module has opened."""
+
+    def __init__(self, fd: int) -> None:
+        self.fd = fd
+
+    def pread(self, size: int, offset: int) -> bytes:
+        return os.pread(self.fd, size, offset)
+
+    def pwrite(self, data: bytes, offset: int) -> int:
+        return os.pwrite(self.fd, data, offset)
+
+    def size(self) -> int:
+        return os.lseek(self.fd, 0, os.SEEK_END)
+
+    def fsync(self) -> None:
+        os.fsync(self.fd)
+
+    def close(self) -> None:
+        os.close(self.fd)
 
 
 class Mount:
     """One tree at one place.  `target` is canonical and absolute, "" for the root."""
 
-    __slots__ = ("epoch", "kind", "options", "owner", "permanent", "source", "target", "tree")
+    __slots__ = (
+        "epoch", "kind", "options", "owner", "permanent", "root", "source", "target", "tree",
+    )  # fmt: skip
 
     def __init__(
         self, target: str, tree: Tree, epoch: int, source: str, kind: str, options: str
@@ -38,6 +75,13 @@ class Mount:
         self.source, self.kind, self.options = source, kind, options
         self.owner: object = None  # the loaded module that asked for it, if any
         self.permanent = False
+        #: the kernel's name of its root ("" for "/") when the tree only renames, else None
+        self.root = _root(tree)
+
+
+def _root(tree: Tree) -> str | None:
+    real = None if isinstance(tree, Past) else tree.real("/")
+    return "" if real == "/" else real
 
 
 class Domain:
@@ -143,10 +187,8 @@ class View:
             if isinstance(mount.tree, Past):
                 for prefix, root in mount.tree.shows():
                     yield mount.target + prefix, root, mount
-            elif isinstance(mount.tree, Kernel):
-                yield mount.target, "", mount
             else:
-                yield mount.target, None, mount
+                yield mount.target, mount.root, mount
 
     def covers(self) -> tuple[Cover, ...]:
         """What answers where: the first that covers a name is the one.  Numbers are stable."""
@@ -204,26 +246,19 @@ class Past(Tree):
         tree, rest = self._find(path)
         return tree.real(rest)
 
-    def __getattribute__(self, name: str) -> object:
-        if name in _ROUTED:
-            return _Routed(self, name)
-        return object.__getattribute__(self, name)
+    # What a module asks of what is below it goes to the tree that was there.
+    def lstat(self, path: str) -> os.stat_result:
+        tree, rest = self._find(path)
+        return tree.lstat(rest)
 
+    def readlink(self, path: str) -> str:
+        tree, rest = self._find(path)
+        return tree.readlink(rest)
 
-_ROUTED = frozenset(
-    "lstat readlink listdir open unlink mkdir rmdir symlink chmod chown utime truncate".split()
-)
+    def listdir(self, path: str) -> list[str]:
+        tree, rest = self._find(path)
+        return tree.listdir(rest)
 
-
-class _Routed:
-    """One operation of a past view: finds the tree, then asks it."""
-
-    __slots__ = ("name", "past")
-
-    def __init__(self, past: Past, name: str) -> None:
-        self.past, self.name = past, name
-
-    def __call__(self, *args: object) -> object:
-        at = 1 if self.name == "symlink" else 0
-        tree, rest = self.past._find(str(args[at]))
-        return getattr(tree, self.name)(*args[:at], rest, *args[at + 1 :])
+    def open(self, path: str, flags: int, mode: int = 0o777) -> File:
+        tree, rest = self._find(path)
+        return tree.open(rest, flags, mode)

@@ -71,6 +71,9 @@ class Caller(Protocol):
     def socket_address(self, fd: int, peer: bool) -> bytes:
         """The kernel's whole name of its unix socket, or of the socket at the other end."""
 
+    def closes_at_exec(self, fd: int) -> bool:
+        """Whether its descriptor has FD_CLOEXEC.  Errors: EBADF."""
+
     def program_head(self, found: Found, size: int) -> bytes:
         """The first bytes of a file it wants to execute; b"" when the core can't tell."""
 
@@ -92,8 +95,8 @@ class Caller(Protocol):
     def memory_file(self, data: bytes, flags: int) -> int:
         """A descriptor of the core for a file with these bytes, read-only."""
 
-    def socket_named(self, real: bytes, name: bytes) -> None:
-        """A socket was bound to the view's `name`."""
+    def socket_named(self, real: bytes, name: bytes | None) -> None:
+        """A socket was bound to `real`, by the view's `name` if that is another."""
 
     def socket_name(self, real: bytes) -> bytes | None:
         """The view's name of a bound socket, None when it is the kernel's."""

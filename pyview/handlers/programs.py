@@ -6,14 +6,16 @@ from __future__ import annotations
 import errno
 import os
 
+from pyview.abi.words import as_fd
 from pyview.api import refuse
 from pyview.handlers.caller import AT_FDCWD, Caller
 from pyview.handlers.names import as_word, find
 from pyview.paths import Found
-from pyview.verdicts import Done, Handler, Real, Redirect, Renamed, Word
+from pyview.verdicts import Block, Done, Handler, Real, Redirect, Renamed, Word
 
 CLONE_FS, CLONE_NEWNS, CLONE_NEWUSER = 0x200, 0x20000, 0x10000000
 CLONE_UNTRACED = 0x00800000
+AT_EMPTY_PATH = 0x1000
 HEAD = 256  # BINPRM_BUF_SIZE: how much of a script the kernel looks at
 SCRIPTS = 5  # interpreters of interpreters: one more is ELOOP
 POINTER = 8  # bytes
@@ -27,14 +29,14 @@ def execve(caller: Caller) -> Handler:
     made right afterwards.
     """
     dirfd_index, path_index = caller.call.paths()[0]
-    where = find(caller, dirfd_index, path_index)
+    where = find(caller, dirfd_index, path_index) or _by_descriptor(caller, dirfd_index)
     if where is None:
         return Real()
     if where.real is None:
         raise refuse(errno.EACCES, where.name)
     caller.executes(where.number)
     shown = caller.text(caller.args[path_index])
-    changes, given = _interpreted(caller, where, shown, path_index)
+    changes, given = _interpreted(caller, where, _script_name(caller, dirfd_index, shown))
     if not changes and where.same:
         return Real(where.clean)
     if not changes:
@@ -46,14 +48,30 @@ def execve(caller: Caller) -> Handler:
     return Done()
 
 
+def _by_descriptor(caller: Caller, dirfd_index: int | None) -> Found | None:
+    """execveat(fd, "", AT_EMPTY_PATH): what the descriptor is open for."""
+    if dirfd_index is None or not caller.args[4] & AT_EMPTY_PATH:
+        return None
+    fd = as_fd(caller.args[dirfd_index])
+    if fd == AT_FDCWD:
+        return None
+    return caller.resolve(AT_FDCWD, f"/proc/{caller.tid}/fd/{fd}", follow=True)
+
+
+def _script_name(caller: Caller, dirfd_index: int | None, shown: str) -> str:
+    """What a script is told that it is called: Linux fs/exec.c:alloc_bprm."""
+    fd = AT_FDCWD if dirfd_index is None else as_fd(caller.args[dirfd_index])
+    if shown.startswith("/") or fd == AT_FDCWD:
+        return shown
+    return f"/dev/fd/{fd}" + (f"/{shown}" if shown else "")
+
+
 def _padded(real: bytes, shown: bytes) -> bytes:
     """The kernel's name, with as many slashes before it as make it as long as the view's."""
     return real.rjust(len(shown), b"/")
 
 
-def _interpreted(
-    caller: Caller, where: Found, shown: str, path_index: int
-) -> tuple[dict[int, Word], bytes]:
+def _interpreted(caller: Caller, where: Found, shown: str) -> tuple[dict[int, Word], bytes]:
     """What to execute instead when the interpreter of a script is not the kernel's to find."""
     arguments: list[bytes] = []
     name = shown
@@ -68,7 +86,9 @@ def _interpreted(
         if found.real is None:
             raise refuse(errno.EACCES, found.name)
         if not found.same:
-            return _with_arguments(caller, found, arguments, path_index), as_word(found.real)[:-1]
+            if shown.startswith("/dev/fd/") and caller.closes_at_exec(int(shown.split("/")[3])):
+                raise refuse(errno.ENOENT, shown)  # the interpreter could not open its script
+            return _with_arguments(caller, found, arguments), b""
     else:
         raise refuse(errno.ELOOP)
     return {}, b""
@@ -86,10 +106,9 @@ def _script_line(head: bytes) -> tuple[bytes, bytes] | None:
     return interpreter, option.strip(b" \t")
 
 
-def _with_arguments(
-    caller: Caller, found: Found, first: list[bytes], path_index: int
-) -> dict[int, Word]:
-    """The arguments of execve for an interpreter: `first`, then the caller's but for argv[0]."""
+def _with_arguments(caller: Caller, found: Found, first: list[bytes]) -> dict[int, Word]:
+    """The arguments of the call for an interpreter: `first`, then the caller's but for argv[0]."""
+    dirfd_index, path_index = caller.call.paths()[0]
     address = caller.args[path_index + 1]
     pointers: list[bytes] = []
     while address:
@@ -98,8 +117,14 @@ def _with_arguments(
             break
         pointers.append(pointer)
         address += POINTER
-    real = found.real or ""
-    return {path_index: as_word(real), path_index + 1: (tuple(first), b"".join(pointers[1:]))}
+    vector = Block(
+        bytes(POINTER * len(first)) + b"".join(pointers[1:]) + bytes(POINTER),
+        tuple((POINTER * i, text + b"\0") for i, text in enumerate(first)),
+    )
+    changes: dict[int, Word] = {path_index: as_word(found.real or ""), path_index + 1: vector}
+    if dirfd_index is not None:
+        changes |= {dirfd_index: AT_FDCWD, 4: 0}
+    return changes
 
 
 def clone(caller: Caller) -> Handler:

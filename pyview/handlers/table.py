@@ -45,6 +45,8 @@ BY_NAME: dict[str, Answer] = {
     "accept": sockets.from_address,
     "accept4": sockets.from_address,
     "recvfrom": sockets.from_address,
+    "sendmsg": sockets.sendmsg,
+    "recvmsg": sockets.recvmsg,
 }
 
 

@@ -122,13 +122,15 @@ def test_2000_processes_later_the_core_is_as_small_as_before(world, guest, tmp_p
         assert process.wait(10) == 0, process.stderr.read()
 
 
-RAISES = '''"""raises - mounts a tree in which everything goes wrong."""
+RAISES = '''"""raises - mounts a tree in which some names go wrong."""
 from pyview.api import Module, Tree
 
 
 class Wrong(Tree):
-    def lstat(self, path):
-        raise RuntimeError("a bug in a module")
+    def real(self, path):
+        if path.startswith("/x"):
+            raise RuntimeError("a bug in a module")
+        return "/etc" + path
 
 
 class Raises(Module):
