@@ -56,9 +56,7 @@ def encode(words: Mapping[int, Word], address: int) -> tuple[dict[int, int], byt
     return registers, data
 
 
-def run(
-    tid: int, regs: Any, number: int, args: tuple[int, ...]
-) -> Generator[Step, Stop, int]:
+def run(tid: int, regs: Any, number: int, args: tuple[int, ...]) -> Generator[Step, Stop, int]:
     """Run one call in a task that is stopped outside of any call, at an instruction `regs.ip`."""
     mine = core.copy_registers(regs)
     mine.nr, mine.value = core.NO_CALL, number
@@ -76,7 +74,7 @@ def run(
 def place(
     tid: int, regs: Any, words: Mapping[int, Word], mapped: int = 0
 ) -> tuple[dict[int, int], bool]:
-    """Store what arguments point to below the stack, or in `mapped`; False when there is no room."""
+    """Store what arguments point to, below the stack or in `mapped`; False: no room there."""
     _, data = encode(words, 0)
     address = mapped or (regs.sp - RED_ZONE - len(data)) & ~15
     registers, data = encode(words, address)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import errno
 import os
 from collections.abc import Callable, Generator, Iterable
+from functools import partial
 from typing import Any
 
 from pyview import core
@@ -111,22 +112,34 @@ class Tracer(Installing):
             self._begin(stop, revealed(stop.tid, stop.nr, stop.listener, stop.id, prctl))
             return
         task = Task(record, self._by_picture[record.view], call, tuple(stop.args))
-        handler = handler_of(call)(task)
         try:
-            answer = self._next(task, handler, None)
+            answer, handler = self._first(task)
             if isinstance(answer, Request):
+                assert handler is not None
                 self._begin(stop, self._ask(task, handler, answer, stop, listener))
             else:
                 self._settle(task, answer, stop, listener)
         except core.Gone:
-            handler.close()
+            pass  # there is nobody left to answer
 
-    def _next(
-        self, task: Task, handler: Handler, value: int | None
-    ) -> Verdict | Request:
-        """The handler's next request, or its verdict; its errors are verdicts too."""
+    def _first(self, task: Task) -> tuple[Verdict | Request, Handler | None]:
+        """What the call's handler says first; itself when it has more to say."""
+        handler: Handler | None = None
+
+        def say() -> Verdict | Request:
+            nonlocal handler
+            said = handler_of(task.call)(task)
+            if isinstance(said, Verdict):
+                return said
+            handler = said
+            return next(said)
+
+        return self._guarded(task, say), handler
+
+    def _guarded(self, task: Task, say: Callable[[], Verdict | Request]) -> Verdict | Request:
+        """A handler's next request, or its verdict; its errors are verdicts too."""
         try:
-            return next(handler) if value is None else handler.send(value)
+            return say()
         except StopIteration as end:
             verdict: Verdict = end.value
             return verdict
@@ -186,7 +199,7 @@ class Tracer(Installing):
                 rename_on_stack(executed, answer.given, answer.shown)
             else:
                 yield from self._stop_for_messages(tid)
-            answer = self._next(task, handler, value)
+            answer = self._guarded(task, partial(handler.send, value))
         self.reports.call(task, answer)
         if isinstance(answer, Emulate) and not executed:
             regs = core.registers(tid)

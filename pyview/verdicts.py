@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """What a handler may answer, and what it may ask for on the way.
 
-A handler is a generator: it yields requests, gets their results, and returns a verdict.  Errors
-are raised as OSError and reach the caller as -errno.
+A handler that asks for something is a generator: it yields requests, gets their results, and
+returns a verdict; one that need not ask just returns it.  Errors are raised as OSError and reach
+the caller as -errno.
 """
 
 from __future__ import annotations

@@ -7,11 +7,11 @@ import errno
 import os
 
 from pyview.abi import dirent
-from pyview.api import refuse
 from pyview.abi.words import as_fd
+from pyview.api import refuse
 from pyview.handlers.caller import Caller
 from pyview.handlers.names import as_word, find
-from pyview.verdicts import Done, Emulate, Handler, Real, Redirect
+from pyview.verdicts import Done, Emulate, Handler, Real, Redirect, Verdict
 
 
 def chdir(caller: Caller) -> Handler:
@@ -49,7 +49,7 @@ def chroot(caller: Caller) -> Handler:
     return Done()
 
 
-def getcwd(caller: Caller) -> Handler:
+def getcwd(caller: Caller) -> Verdict:
     """The name in the view.  Errors: ERANGE, ENOENT when it was removed, EFAULT."""
     if not caller.cwd_domain():
         return Real()
@@ -57,10 +57,9 @@ def getcwd(caller: Caller) -> Handler:
     if len(name) > caller.args[1]:
         raise refuse(errno.ERANGE)
     return Emulate(len(name), ((caller.args[0], name),))
-    yield
 
 
-def getdents(caller: Caller) -> Handler:
+def getdents(caller: Caller) -> Verdict:
     """A directory's own entries, and what the view has mounted in it, in the first piece."""
     fd, size = as_fd(caller.args[0]), caller.args[2] & 0xFFFFFFFF
     directory = caller.directory(fd)
@@ -84,4 +83,3 @@ def getdents(caller: Caller) -> Handler:
     ]
     out = dirent.pack_old(real) if old else dirent.pack(real)
     return Emulate(len(out), ((caller.args[1], out),))
-    yield

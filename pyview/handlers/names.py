@@ -6,12 +6,12 @@ from __future__ import annotations
 import errno
 import os
 
-from pyview.api import refuse
 from pyview.abi.words import as_fd
+from pyview.api import refuse
 from pyview.handlers.caller import AT_FDCWD, Caller
 from pyview.paths import Found
 from pyview.syscalls import Lookup
-from pyview.verdicts import At, Done, Emulate, Give, Handler, Real, Redirect, Word
+from pyview.verdicts import At, Done, Emulate, Give, Handler, Real, Redirect, Verdict, Word
 
 TWO_NAMES = frozenset(("rename", "link"))
 O_PATH = 0o10000000
@@ -46,7 +46,7 @@ def as_word(real: str) -> bytes:
     return os.fsencode(real) + b"\0"
 
 
-def any_name(caller: Caller) -> Handler:
+def any_name(caller: Caller) -> Verdict:
     """The call is run on the kernel's names for what its names lead to."""
     found: list[Found] = []
     changes: dict[int, Word] = {}
@@ -64,7 +64,6 @@ def any_name(caller: Caller) -> Handler:
     if not changes:
         return Real(all(where.clean for where in found))
     return At(found[0].real or "", found[0].number, changes)
-    yield  # a generator, though it asks for nothing
 
 
 def _one_mount(caller: Caller, old: Found, new: Found) -> None:
@@ -134,7 +133,7 @@ def _view_text(real: str) -> str:
     return parts[5] if len(parts) == 6 and parts[3] == "task" else ""
 
 
-def readlink(caller: Caller) -> Handler:
+def readlink(caller: Caller) -> Verdict:
     """readlink, readlinkat: links of proc tell the view's names."""
     dirfd_index, path_index = caller.call.paths()[0]
     where = find(caller, dirfd_index, path_index)
@@ -150,4 +149,3 @@ def readlink(caller: Caller) -> Handler:
     if where.same:
         return Real(where.clean)
     return At(where.real, where.number, {path_index: as_word(where.real)})
-    yield

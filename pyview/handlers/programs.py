@@ -148,5 +148,3 @@ def unshare(caller: Caller) -> Handler:
         if flags & (CLONE_NEWNS | CLONE_NEWUSER) or caller.call.name == "setns":
             caller.foreign()
     return Done()
-
-

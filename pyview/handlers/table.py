@@ -8,15 +8,14 @@ from collections.abc import Callable
 from pyview.handlers import directories, names, programs, sockets
 from pyview.handlers.caller import Caller
 from pyview.syscalls import Call
-from pyview.verdicts import Handler, Real
+from pyview.verdicts import Handler, Real, Verdict
 
-Answer = Callable[[Caller], Handler]
+Answer = Callable[[Caller], Handler] | Callable[[Caller], Verdict]
 
 
-def real(_caller: Caller) -> Handler:
+def real(_caller: Caller) -> Verdict:
     """Nothing of the view is in it."""
     return Real()
-    yield
 
 
 BY_NAME: dict[str, Answer] = {
