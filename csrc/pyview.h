@@ -58,7 +58,7 @@ enum pv_kind {
 	PV_GROUP,            /* a job-control stop (`message`: the signal) */
 	PV_BORN,             /* `message` is the child; it inherits and is stopped or about to */
 	PV_EXEC,             /* a new program has been loaded */
-	PV_DEAD              /* the task is gone; `message`: wait status */
+	PV_DEAD              /* the task is gone; `message`: wait status.  Always for the first one */
 };
 
 struct pv_view;

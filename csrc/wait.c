@@ -27,7 +27,7 @@
 #define RESTARTNOINTR (-513)
 
 uint64_t pv_counts[4];
-static int poll_fd = -1, child_fd = -1, more;
+static int poll_fd = -1, child_fd = -1, more, first;
 
 uint64_t pv_count(int what)
 {
@@ -94,6 +94,8 @@ int pv_seize(int pid, struct pv_view *view)
 	struct pv_task *t = pv_task_make(pid);
 	if (!t)
 		return -ENOMEM;
+	if (!first)
+		first = pid;
 	t->view = view;
 	pv_task_place(t);
 	return 0;
@@ -264,7 +266,7 @@ static int died(int tid, int status, struct pv_stop *s)
 		pv_resume(orphan->tid, PV_GO, 0);
 	}
 	pv_task_drop(t);
-	return watched ? report(s, PV_DEAD, tid, status) : PV_NONE;
+	return watched || tid == first ? report(s, PV_DEAD, tid, status) : PV_NONE;
 }
 
 static int children(struct pv_stop *s)

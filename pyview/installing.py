@@ -48,6 +48,9 @@ class Installing:
         self._message_program = b""
         self._messages: set[int] = set()  # processes that stop for messages
 
+    def _filtered(self, tid: int, length: int) -> None:
+        raise NotImplementedError
+
     def _start(self, tid: int, procedure: Procedure, stop: Any) -> None:
         raise NotImplementedError
 
@@ -116,6 +119,7 @@ class Installing:
             turn.why = f"cannot filter process {tid}: {os.strerror(error.errno or 0)}"
         else:
             core.listen(listener)
+            self._filtered(tid, len(self._program) // 8)
             process = core.thread_group(tid)
             for other in list(core.tasks()):
                 if other.tid == tid or core.thread_group(other.tid) == process:

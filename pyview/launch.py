@@ -116,10 +116,17 @@ class Session:
     def run(self) -> None:
         """Until the last task is gone."""
         stop = core.new_stop()
-        if core.wait(stop) != core.EMPTY:
-            self.tracer().run(stop, self._server.serve)
+        while core.wait(stop) == core.DEAD:
+            self.alone()
+        if stop.kind != core.EMPTY:
+            self.tracer().run(stop, self._server.serve, self.alone)
         if self._settings.summary:
             self.tracer().reports.total(core.counts())
+
+    def alone(self) -> None:
+        """The command has ended; what it left running must not keep its user's stderr open."""
+        if self._output == 2 and not self._settings.summary:
+            os.dup2(0, 2)
 
     def tracer(self) -> Tracer:
         """The loop and all that hangs on it, loaded the first time."""

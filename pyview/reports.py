@@ -6,11 +6,13 @@ from __future__ import annotations
 import os
 import traceback
 from collections import Counter
+from collections.abc import Iterator
 from typing import Any
 
 from pyview.paths import cover_of
 from pyview.task import Task
 from pyview.verdicts import At, Done, Emulate, Give, Real
+from pyview.view import View
 
 MINE = ("pyview/tracer.py", "pyview/procedures.py")  # frames above a module's edge
 
@@ -20,7 +22,7 @@ class Reports:
 
     def __init__(self, fd: int, trace: bool, summary: bool) -> None:
         self._fd, self.trace, self.summary = fd, trace, summary
-        self.tags: frozenset[str] = frozenset()
+        self._tags: dict[tuple[int, int], frozenset[str]] = {}  # (view, process or 0 for all)
         self._counts: Counter[tuple[str, str, str]] = Counter()
 
     def write(self, text: str) -> None:
@@ -30,10 +32,26 @@ class Reports:
         except OSError:
             pass
 
-    def debug(self, tag: str, text: str) -> None:
-        """A line for those who asked for `tag`."""
-        if tag in self.tags:
-            self.write(f"pyview[{tag}]: {text}\n")
+    def set_tags(self, view: View, pid: int, tags: frozenset[str]) -> None:
+        """These debug tags hold in a view (pid 0), or for a process of it and its descendants."""
+        self._tags[(view.number, pid)] = tags
+
+    def wants_all(self, view: View) -> bool:
+        """Whether someone wants a line for each call that stops in a view."""
+        asked = (tags for (number, _), tags in self._tags.items() if number == view.number)
+        return self.trace or self.summary or any("s" in tags for tags in asked)
+
+    def _wanted(self, tag: str, view: View, tid: int) -> bool:
+        number = view.number
+        if tag in self._tags.get((number, 0), ()):
+            return True
+        pids = {pid for (n, pid), tags in self._tags.items() if pid and n == number and tag in tags}
+        return bool(pids) and not pids.isdisjoint(_ancestry(tid))
+
+    def debug(self, tag: str, view: View, tid: int, *words: object) -> None:
+        """A line for those who asked for `tag` in this view, or for this task."""
+        if self._tags and self._wanted(tag, view, tid):
+            self.write(f"pyview[{tag}]: [{tid}] {' '.join(map(str, words))}\n")
 
     def mistake(self, task: Task, error: BaseException) -> None:
         """A module raised what is no OSError: its traceback, cut at the module's edge."""
@@ -48,7 +66,7 @@ class Reports:
         who = _who(task, verdict)
         if self.summary:
             self._counts[(who, _what(verdict), task.call.name)] += 1
-        if self.trace or "s" in self.tags:
+        if self.trace or (self._tags and self._wanted("s", task.view, task.tid)):
             from pyview.printer import format_call, format_result
 
             line = format_call(task.call, task.args, _quiet_peek(task))
@@ -76,6 +94,18 @@ def _quiet_peek(task: Task) -> Any:
             return b""
 
     return peek
+
+
+def _ancestry(tid: int) -> Iterator[int]:
+    """A task's process, its parent, and so on: /proc/PID/status."""
+    while tid > 1:
+        try:
+            with open(f"/proc/{tid}/status") as status:
+                fields = dict(line.split(":", 1) for line in status)
+        except OSError:
+            return
+        yield int(fields["Tgid"])
+        tid = int(fields["PPid"])
 
 
 def _what(verdict: Any) -> str:

@@ -19,10 +19,8 @@ from pyview.view import View
 DEBUG_TAGS = {
     "c": "control: requests of the vu_* commands",
     "f": "filter: what is injected into which task",
-    "m": "modules: loading, and the tracebacks of their mistakes",
     "p": "paths: names as asked and as found",
     "s": "syscalls: each call that stopped, with its answer",
-    "t": "tasks: born, exec, gone",
     "v": "view: mounts and domains",
 }
 

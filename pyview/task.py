@@ -11,6 +11,7 @@ import errno
 import os
 import re
 import stat
+from collections.abc import Callable
 from typing import Any
 
 from pyview import core
@@ -56,8 +57,15 @@ class CoreEyes:
 class Task:
     """One call of one thread."""
 
-    def __init__(self, record: Any, view: View, call: Call, args: tuple[int, ...]) -> None:
-        self._record = record
+    def __init__(
+        self,
+        record: Any,
+        view: View,
+        call: Call,
+        args: tuple[int, ...],
+        debug: Callable[..., None] | None = None,
+    ) -> None:
+        self._record, self._debug = record, debug
         self.tid: int = record.tid
         self.view, self.call, self.args = view, call, args
         self._process = 0
@@ -81,7 +89,10 @@ class Task:
     # -- names -----------------------------------------------------------------------------
     def resolve(self, dirfd: int, path: str, *, follow: bool) -> Found:
         base = "/" if path.startswith("/") else self.directory(dirfd)
-        return resolve(self.view, CoreEyes(self), base, path, follow=follow)
+        found = resolve(self.view, CoreEyes(self), base, path, follow=follow)
+        if self._debug is not None:
+            self._debug("p", self.view, self.tid, path, "->", found.name, found.number, found.real)
+        return found
 
     def directory(self, dirfd: int) -> str:
         """The view's name of a directory descriptor, or of the working directory.

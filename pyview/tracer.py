@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import errno
 import os
-from collections.abc import Callable, Generator, Iterable
+from collections.abc import Callable, Generator, Iterable, Sequence
 from functools import partial
 from typing import Any
 
 from pyview import core
 from pyview.api import refuse
+from pyview.control import Answer, Later
 from pyview.handlers.table import handler_of
 from pyview.installing import Installing
 from pyview.procedures import (
@@ -68,7 +69,6 @@ class Tracer(Installing):
         self._numbers = core.numbers()
         self._calls: dict[int, Call] = {n: BY_NAME[name] for name, n in self._numbers.items()}
         self._services = Services(self)
-        self.dispatch = self._services.dispatch
         Installing.__init__(self)
         self._add(View(1, name), picture)
 
@@ -77,8 +77,20 @@ class Tracer(Installing):
         tags = {letter for word in words for letter in word.lstrip("+")}
         self.debug(self._known[1].view, 0, frozenset(tags))
 
-    def run(self, stop: Stop, serve: Callable[[], None]) -> None:
-        """Until the last task is gone; the first stop is there.  `serve` is for control's."""
+    def dispatch(self, pid: int, uid: int, words: Sequence[str]) -> Answer | Later:
+        """Answer a request of the control channel."""
+        answer = self._services.dispatch(pid, uid, words)
+        view = self.view_of(pid)
+        if view is not None:
+            said = "later" if isinstance(answer, Later) else answer
+            self.reports.debug("c", view, pid, *words, "->", said)
+        return answer
+
+    def run(self, stop: Stop, serve: Callable[[], None], alone: Callable[[], None]) -> None:
+        """Until the last task is gone; the first stop is there.
+
+        `serve` is called for control's sake, `alone` when the first process has ended.
+        """
         while True:
             kind = stop.kind
             if kind == core.NOTICE:
@@ -89,6 +101,8 @@ class Tracer(Installing):
                 self._call(stop, listener=False)
             elif kind == core.READY:
                 serve()
+            elif kind == core.DEAD:
+                alone()
             elif kind == core.EMPTY:
                 return
             elif kind == core.EXEC and stop.message in self._running:
@@ -111,7 +125,9 @@ class Tracer(Installing):
             prctl = self._numbers["prctl"]
             self._begin(stop, revealed(stop.tid, stop.nr, stop.listener, stop.id, prctl))
             return
-        task = Task(record, self._by_picture[record.view], call, tuple(stop.args))
+        task = Task(
+            record, self._by_picture[record.view], call, tuple(stop.args), self.reports.debug
+        )
         try:
             answer, handler = self._first(task)
             if isinstance(answer, Request):
@@ -257,11 +273,16 @@ class Tracer(Installing):
             core.resume(tid)
         self._ended(tid)
 
+    def _filtered(self, tid: int, length: int) -> None:
+        view = self.view_of(tid)
+        if view is not None:
+            self.reports.debug("f", view, tid, length, "instructions")
+
     # -- views (what services.py asks of the core) -------------------------------------------
     def _add(self, view: View, picture: Any) -> Known:
         known = self._known[view.number] = Known(view, picture)
         self._by_picture[known.picture] = view
-        core.trace_all(known.picture, self.reports.trace or self.reports.summary)
+        core.trace_all(known.picture, self.reports.wants_all(view))
         self._describe(view)
         return known
 
@@ -280,6 +301,8 @@ class Tracer(Installing):
             except OSError:
                 continue  # nobody lists a directory that is not there
             parents.append((found.st_dev, found.st_ino))
+        shown = [f"{cover.prefix or '/'}={cover.number}:{cover.root or '/'}" for cover in covers]
+        self.reports.debug("v", view, 0, *shown)
         core.describe(
             self._known[view.number].picture,
             [(cover.prefix, cover.number, cover.root) for cover in covers],
@@ -341,11 +364,8 @@ class Tracer(Installing):
                 core.free_view(known.picture)
 
     def debug(self, view: View, pid: int, tags: frozenset[str]) -> None:
-        self.reports.tags = tags
-        core.trace_all(
-            self._known[view.number].picture,
-            self.reports.trace or self.reports.summary or "s" in tags,
-        )
+        self.reports.set_tags(view, pid, tags)
+        core.trace_all(self._known[view.number].picture, self.reports.wants_all(view))
 
     def log(self, text: str) -> None:
         self.reports.write(text if text.endswith("\n") else text + "\n")
