@@ -144,8 +144,13 @@ class _Walk:
         return self.eyes.is_directory(real_of(self.cover, self.at))
 
 
-def resolve(view: View, eyes: Eyes, base: str, path: str, *, follow: bool = True) -> Found:
+def resolve(
+    view: View, eyes: Eyes, base: str, path: str, *, follow: bool = True, entry: bool = False
+) -> Found:
     """Where `path` leads from the directory `base` (canonical, in the view).
+
+    `entry`: the last name is that of an entry to be made or removed, so neither a slash after it
+    makes a link be followed, nor is a last `..` resolved: the kernel has an error for each.
 
     Errors: ELOOP after 40 links, ENOENT for "".
     """
@@ -164,7 +169,7 @@ def resolve(view: View, eyes: Eyes, base: str, path: str, *, follow: bool = True
             continue
         try:
             if part == "..":
-                if not walk.is_directory():
+                if (last and entry) or not walk.is_directory():
                     tail = [part, *reversed(todo)]
                     break
                 walk.up()
@@ -172,7 +177,8 @@ def resolve(view: View, eyes: Eyes, base: str, path: str, *, follow: bool = True
                     tail = ["."]
                 continue
             child = walk.child(part)
-            target = None if last and not follow and not slash else walk.look(child, last)
+            kept = last and not follow and (entry or not slash)
+            target = None if kept else walk.look(child, last)
         except OSError as error:
             if error.errno == errno.ELOOP:
                 raise

@@ -87,9 +87,9 @@ class Task:
         core.poke(self.tid, address, data)
 
     # -- names -----------------------------------------------------------------------------
-    def resolve(self, dirfd: int, path: str, *, follow: bool) -> Found:
+    def resolve(self, dirfd: int, path: str, *, follow: bool, entry: bool = False) -> Found:
         base = "/" if path.startswith("/") else self.directory(dirfd)
-        found = resolve(self.view, CoreEyes(self), base, path, follow=follow)
+        found = resolve(self.view, CoreEyes(self), base, path, follow=follow, entry=entry)
         if self._debug is not None:
             self._debug("p", self.view, self.tid, path, "->", found.name, found.number, found.real)
         return found

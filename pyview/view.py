@@ -228,18 +228,23 @@ class Past(Tree):
         self.start = "" if start == "/" else start
         self._below = View()
         self._below.mounts, self._below.epoch = self.mounts, epoch
+        self._shown = tuple(self._seen())
 
     def _find(self, path: str) -> tuple[Tree, str]:
         mount, rest = self._below.find(self.start + path if path != "/" else self.start or "/")
         return mount.tree, rest
 
-    def shows(self) -> Iterator[tuple[str, str | None]]:
+    def shows(self) -> tuple[tuple[str, str | None], ...]:
         """(prefix, kernel root) of what is seen from `start`, newest first."""
-        for prefix, root, _ in self._below._flatten(self._below.epoch):
-            if covers(self.start, prefix):
-                yield prefix[len(self.start) :], root
-            elif covers(prefix, self.start):
-                yield "", None if root is None else root + self.start[len(prefix) :]
+        return self._shown
+
+    def _seen(self) -> Iterator[tuple[str, str | None]]:
+        for cover in self._below.covers():
+            root = cover.root if cover.number >= 0 else None
+            if covers(self.start, cover.prefix):
+                yield cover.prefix[len(self.start) :], root
+            elif covers(cover.prefix, self.start):
+                yield "", None if root is None else root + self.start[len(cover.prefix) :]
                 return
 
     def real(self, path: str) -> str | None:

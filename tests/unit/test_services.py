@@ -155,8 +155,8 @@ def test_the_name_is_set(core, ask):
 
 def test_debug_tags(core, ask):
     assert ask("debug", "view", "+sp") == (0, "")
-    assert ask("debug", "task", "-s", "m") == (0, "")
-    assert core.debugged == [(1, False, "ps"), (1, True, "mp")]
+    assert ask("debug", "task", "-s", "c") == (0, "")
+    assert core.debugged == [(1, False, "ps"), (1, True, "cp")]
     status, text = ask("debug", "view")
     assert status == 0
     assert [line[:2] for line in text.splitlines() if line[0] == "+"] == ["+p", "+s"]

@@ -21,9 +21,9 @@ def test_tags_of_the_view(inside, core, capfd):
 
 def test_tags_of_one_command(inside, core, became):
     with pytest.raises(became) as caught:
-        main(["vudebug", "+m", "--", "true", "--x"])
+        main(["vudebug", "+c", "--", "true", "--x"])
     assert caught.value.argv == ["true", "--x"]
-    assert core.debugged == [(1, True, "m")]
+    assert core.debugged == [(1, True, "c")]
 
 
 @pytest.mark.parametrize(

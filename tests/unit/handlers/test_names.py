@@ -1,0 +1,257 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Calls that name files: what the kernel is asked instead."""
+
+from __future__ import annotations
+
+import errno
+import os
+
+import pytest
+from playbook import play
+
+from pyview.handlers.caller import AT_FDCWD
+from pyview.verdicts import At, Done, Emulate, Give, Real, Redirect
+
+AT_NOFOLLOW, AT_FOLLOW, AT_EMPTY = 0x100, 0x400, 0x1000
+BENEATH, IN_ROOT = 0x08, 0x10
+
+
+def refused(caller):
+    with pytest.raises(OSError) as raised:
+        play(caller)
+    return raised.value.errno
+
+
+def how(flags, mode=0, resolve=0):
+    return b"".join(word.to_bytes(8, "little") for word in (flags, mode, resolve))
+
+
+# -- one name ------------------------------------------------------------------------------------
+
+
+def test_a_name_of_the_kernels_runs_as_it_stands(caller):
+    assert play(caller.calls("stat", "/etc/passwd")) == (Real(True), [])
+
+
+def test_a_name_in_unreal_runs_on_the_kernels_name(caller, number):
+    verdict, asked = play(caller.calls("stat", "/unreal/etc/passwd"))
+    assert verdict == At("/etc/passwd", number, {0: b"/etc/passwd\0"})
+    assert asked == []
+
+
+def test_a_name_that_a_tree_must_be_asked_about_is_refused(caller):
+    for words in ("/v", "/v/x"):
+        assert refused(caller.calls("stat", words)) == errno.EOPNOTSUPP
+
+
+@pytest.mark.parametrize("words", [None, ""])
+def test_no_name_is_the_kernels_affair(caller, words):
+    assert play(caller.calls("stat", 0 if words is None else words))[0] == Real(True)
+    assert play(caller.calls("newfstatat", 3, words or "", 0, AT_EMPTY))[0] == Real(True)
+
+
+def test_a_name_is_looked_up_from_its_directory(caller, number):
+    caller.fds[5] = "/unreal/etc"
+    verdict, _ = play(caller.calls("unlinkat", 5, "../etc/passwd", 0))
+    assert verdict == Real(True)  # the descriptor is the kernel's /etc, and so is its parent
+    verdict, _ = play(caller.calls("unlinkat", 5, "../../etc/passwd", 0))
+    assert verdict == At("/etc/passwd", 0, {1: b"/etc/passwd\0"})
+    assert refused(caller.calls("unlinkat", 6, "x", 0)) == errno.EBADF
+    assert play(caller.calls("unlinkat", 6, "/etc/x", 0))[0] == Real(True)
+
+
+def test_only_32_bits_of_a_descriptor_count(caller, tmp_path):
+    (tmp_path / "x").write_text("")
+    assert play(caller.calls("unlinkat", 0xFFFFFFFF & AT_FDCWD, "x", 0))[0] == Real(True)
+
+
+LINKED = [  # what is done with a last link: call, the arguments around the name, followed
+    ("stat", (), (), True),
+    ("lstat", (), (), False),
+    ("newfstatat", (AT_FDCWD,), (0, 0), True),
+    ("newfstatat", (AT_FDCWD,), (0, AT_NOFOLLOW), False),
+    ("linkat", (AT_FDCWD,), (AT_FDCWD, "/unreal/tmp/new", 0), False),
+    ("linkat", (AT_FDCWD,), (AT_FDCWD, "/unreal/tmp/new", AT_FOLLOW), True),
+    ("chown", (), (), True),
+    ("lchown", (), (), False),
+    ("fchownat", (AT_FDCWD,), (0, 0, AT_NOFOLLOW), False),
+    ("fchownat", (AT_FDCWD,), (0, 0, AT_NOFOLLOW | AT_EMPTY), False),
+    ("unlink", (), (), False),
+    ("statx", (AT_FDCWD,), (AT_NOFOLLOW, 0), False),
+    ("statx", (AT_FDCWD,), (0, 0), True),
+    ("open", (), (os.O_RDONLY,), True),
+    ("open", (), (os.O_NOFOLLOW,), False),
+    ("open", (), (os.O_CREAT | os.O_EXCL,), False),
+    ("open", (), (os.O_CREAT,), True),
+    ("openat", (AT_FDCWD,), (os.O_EXCL,), True),
+]
+
+
+@pytest.mark.parametrize(("call", "before", "after", "followed"), LINKED)
+def test_a_last_link_is_followed_as_the_call_says(
+    caller, tmp_path, call, before, after, followed
+):
+    (tmp_path / "link").symlink_to("file")
+    (tmp_path / "file").write_text("")
+    verdict, _ = play(caller.calls(call, *before, f"/unreal{tmp_path}/link", *after))
+    assert isinstance(verdict, At)
+    assert verdict.real == str(tmp_path / ("file" if followed else "link"))
+
+
+# -- two names -----------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def two(tmp_path):
+    (tmp_path / "old").write_text("")
+    return str(tmp_path)
+
+
+def test_both_names_of_a_rename_are_the_kernels(caller, two, number):
+    verdict, _ = play(caller.calls("rename", f"/unreal{two}/old", f"/unreal{two}/new"))
+    assert verdict.changes == {0: f"{two}/old\0".encode(), 1: f"{two}/new\0".encode()}
+    assert verdict.domain == number
+
+
+@pytest.mark.parametrize("call", ["rename", "link"])
+def test_across_mounts_a_file_is_neither_renamed_nor_linked(caller, two, call):
+    for old, new in ((two, "/unreal" + two), ("/unreal" + two, two)):
+        assert refused(caller.calls(call, f"{old}/old", f"{new}/new")) == errno.EXDEV
+
+
+def test_a_symlink_knows_no_mounts(caller, two):
+    verdict, _ = play(caller.calls("symlink", f"{two}/old", f"/unreal{two}/new"))
+    assert verdict.real == f"{two}/new"
+
+
+@pytest.mark.parametrize("call", ["renameat2", "linkat"])
+def test_what_is_missing_is_ENOENT_before_it_is_EXDEV(caller, two, call):
+    def errno_of(old, new):
+        return refused(caller.calls(call, AT_FDCWD, old, AT_FDCWD, new, 0))
+
+    assert errno_of(f"{two}/none/old", f"/unreal{two}/new") == errno.ENOENT
+    assert errno_of(f"{two}/old", f"/unreal{two}/none/new") == errno.ENOENT
+    assert errno_of(f"{two}/old", f"/unreal{two}/old/new") == errno.EXDEV
+    missing = errno_of(f"{two}/none", f"/unreal{two}/new")
+    assert missing == (errno.ENOENT if call == "linkat" else errno.EXDEV)
+
+
+@pytest.mark.parametrize(("old", "new"), [("/unreal", "/tmp/x"), ("/tmp/x", "/unreal")])
+def test_a_mount_point_keeps_its_name(caller, old, new):
+    assert refused(caller.calls("rename", old, new)) == errno.EBUSY
+
+
+# -- open ----------------------------------------------------------------------------------------
+
+
+def test_what_is_opened_through_a_domain_is_left_to_whoever_can_mark_it(caller, number):
+    verdict, asked = play(caller.calls("open", "/unreal/etc/passwd", os.O_RDONLY))
+    assert verdict == At("/etc/passwd", number, {0: b"/etc/passwd\0"})
+    assert asked == []
+
+
+def test_the_same_words_may_open_in_another_domain(caller, number, tmp_path):
+    (tmp_path / "file").write_text("")
+    caller.where = f"/unreal{tmp_path}"
+    verdict, _ = play(caller.calls("open", "file", os.O_RDONLY))
+    assert verdict == At(str(tmp_path / "file"), number, {0: f"{tmp_path}/file\0".encode()})
+
+
+@pytest.mark.parametrize(
+    ("call", "args"),
+    [
+        ("creat", ("/unreal/etc/x", 0o600)),
+        ("openat", (AT_FDCWD, "/unreal/etc/x", 0o10000000)),  # O_PATH
+        ("openat2", (AT_FDCWD, "/unreal/etc/x", how(os.O_RDONLY), 24)),
+    ],
+)
+def test_what_the_listener_cannot_open_is_opened_by_the_caller_and_marked(
+    caller, number, call, args
+):
+    name_at = 0 if call == "creat" else 1
+    verdict, asked = play(caller.calls(call, *args), 7)
+    assert verdict == Done()
+    assert asked == [Redirect({name_at: b"/etc/x\0"})]
+    assert caller.notes == [("mark", 7, number)]
+
+
+def test_what_could_not_be_opened_is_not_marked(caller):
+    verdict, asked = play(caller.calls("creat", "/unreal/etc/x/y", 0o600), -errno.ENOTDIR)
+    assert (verdict, len(asked), caller.notes) == (Done(), 1, [])
+
+
+def test_a_plain_creat_runs_as_it_stands(caller):
+    assert play(caller.calls("creat", "/etc/x", 0o600)) == (Real(True), [])
+
+
+@pytest.mark.parametrize("bits", [BENEATH, IN_ROOT])
+def test_openat2_below_a_descriptor_is_the_kernels_and_marked(caller, number, bits):
+    caller.fds[5], caller.domains[5] = "/unreal/etc", number
+    call = ("openat2", 5, "/passwd", how(os.O_RDONLY, 0, bits), 24)
+    assert play(caller.calls(*call), 8) == (Done(), [Redirect({})])
+    assert caller.notes == [("mark", 8, number)]
+    caller.domains.clear()
+    assert play(caller.calls(*call)) == (Real(), [])
+
+
+def test_openat2_below_the_working_directory(caller, number):
+    caller.domain = number
+    verdict, _ = play(caller.calls("openat2", AT_FDCWD, "x", how(0, 0, BENEATH), 24), -2)
+    assert (verdict, caller.notes) == (Done(), [])
+
+
+def test_openat2_reads_its_flags_from_memory(caller, tmp_path):
+    (tmp_path / "link").symlink_to("file")
+    words = f"/unreal{tmp_path}/link"
+    for flags, end in ((0, "file"), (os.O_NOFOLLOW, "link")):
+        _, asked = play(caller.calls("openat2", AT_FDCWD, words, how(flags), 24), 3)
+        assert asked == [Redirect({1: f"{tmp_path}/{end}\0".encode()})]
+
+
+@pytest.mark.parametrize("path", ["/proc/{}/mounts", "/proc/{}/mountinfo", "/proc/{}/task/{}/mounts"])
+def test_the_lists_of_mounts_are_the_views(caller, path):
+    me = os.getpid()
+    verdict, _ = play(caller.calls("open", path.format(me, me), os.O_RDONLY | os.O_CLOEXEC))
+    assert verdict == Give(77, True)
+    assert caller.notes == [("file", path.rpartition("/")[2].encode())]
+
+
+@pytest.mark.parametrize("path", ["/proc/mounts/x", "/etc/mounts", "/proc/net/mounts", "/mounts"])
+def test_other_files_of_that_name_are_not(caller, path):
+    assert isinstance(play(caller.calls("open", path, os.O_RDONLY))[0], Real)
+    assert caller.notes == []
+
+
+def test_a_list_of_mounts_cannot_be_written(caller):
+    verdict, _ = play(caller.calls("open", f"/proc/{os.getpid()}/mounts", os.O_RDWR))
+    assert isinstance(verdict, Real)  # EACCES, says the kernel
+
+
+# -- readlink ------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def magic(caller, tmp_path):
+    (tmp_path / "cwd").symlink_to("/etc")
+    caller.magic[str(tmp_path / "cwd")] = "/unreal/etc"
+    return str(tmp_path / "cwd")
+
+
+@pytest.mark.parametrize(("size", "data"), [(100, b"/unreal/etc"), (11, b"/unreal/etc"), (3, b"/un")])
+def test_a_link_of_proc_tells_the_views_name(caller, magic, size, data):
+    verdict, _ = play(caller.calls("readlink", magic, 0x5000, size))
+    assert verdict == Emulate(len(data), ((0x5000, data),))
+    verdict, _ = play(caller.calls("readlinkat", AT_FDCWD, magic, 0x5000, size))
+    assert verdict == Emulate(len(data), ((0x5000, data),))
+
+
+@pytest.mark.parametrize("size", [0, -1, 1 << 31])
+def test_a_buffer_without_room_is_EINVAL(caller, magic, size):
+    assert refused(caller.calls("readlink", magic, 0x5000, size)) == errno.EINVAL
+
+
+def test_other_links_are_the_kernels(caller, number, tmp_path):
+    (tmp_path / "link").symlink_to("/etc")
+    assert play(caller.calls("readlink", f"{tmp_path}/link", 0x5000, 9))[0] == Real(True)
+    verdict, _ = play(caller.calls("readlink", f"/unreal{tmp_path}/link", 0x5000, 9))
+    assert verdict == At(f"{tmp_path}/link", number, {0: f"{tmp_path}/link\0".encode()})
