@@ -23,6 +23,8 @@
                  PTRACE_O_TRACECLONE | PTRACE_O_TRACEEXEC | PTRACE_O_TRACESECCOMP | \
                  PTRACE_O_EXITKILL)
 #define LISTENER (1ull << 32)        /* in epoll_data: a listener, not a watched descriptor */
+#define SET_FLAGS _IOW('!', 4, uint64_t)     /* SECCOMP_IOCTL_NOTIF_SET_FLAGS */
+#define SYNC_WAKE_UP 1ul                     /* SECCOMP_USER_NOTIF_FD_SYNC_WAKE_UP */
 #define RESTARTSYS (-512)            /* the kernel's own, linux/errno.h: never seen by a program */
 #define RESTARTNOINTR (-513)
 
@@ -81,9 +83,11 @@ int pv_watch(int fd, int on)
 	return poll_change(fd, on, 0);
 }
 
-/* Serve the calls that arrive at a seccomp listener; the core owns it from now on. */
+/* Serve the calls that arrive at a seccomp listener; the core owns it from now on.  Caller and core
+ * are never busy at once, so each had better wake the other on its own CPU (Linux 6.6). */
 int pv_listener(int fd)
 {
+	ioctl(fd, SET_FLAGS, SYNC_WAKE_UP);
 	return poll_change(fd, 1, LISTENER);
 }
 

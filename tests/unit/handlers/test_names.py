@@ -181,7 +181,8 @@ def test_what_could_not_be_opened_is_not_marked(caller):
 
 
 def test_a_plain_creat_runs_as_it_stands(caller):
-    assert play(caller.calls("creat", "/etc/x", 0o600)) == (Real(True), [])
+    assert play(caller.calls("creat", "/etc/passwd", 0o600)) == (Real(True), [])
+    assert play(caller.calls("creat", "/etc/missing", 0o600)) == (Real(False), [])
 
 
 @pytest.mark.parametrize("bits", [BENEATH, IN_ROOT])
