@@ -170,7 +170,7 @@ def starts(scratch: Scratch, all_columns: list[Column]) -> list[Start]:
         for column in all_columns
         if column.key in ("pyview", "proot", "strace", "bwrap")
     ]
-    lsmod, insmod = _enter(_found("vu_lsmod")), _enter(_found("vu_insmod"), "unreal")
+    lsmod, insmod = _enter(_alias("vu_lsmod")), _enter(_alias("vu_insmod"), "unreal")
     return [
         Start("python", "`python3 -c pass`", [scratch.python, "-c", "pass"]),
         *foreign[:1],
@@ -184,6 +184,14 @@ def _found(name: str) -> str | None:
     """The program beside this Python (a virtual environment), else on PATH."""
     beside = Path(sys.executable).parent / name
     return str(beside) if beside.exists() else shutil.which(name)
+
+
+def _alias(name: str) -> str | None:
+    """What PATH gives inside a view: the package's own directory of commands."""
+    import pyview
+
+    found = Path(pyview.__file__).parent / "aliases" / name
+    return str(found) if found.exists() else None
 
 
 def _enter(program: str | None, *options: str) -> list[str] | None:

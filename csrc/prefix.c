@@ -226,13 +226,10 @@ static int depth_of(int fd)
 }
 
 /* Does the kernel meet a symbolic link on the way? */
-static enum pv_verdict probe(const struct pv_where *w, int nofollow, uint64_t key)
+static enum pv_verdict probe(const struct pv_where *w, const char *path, uint64_t key)
 {
-	struct open_how how = {
-		.flags = O_PATH | O_CLOEXEC | (nofollow ? (unsigned)O_NOFOLLOW : 0u),
-		.resolve = RESOLVE_NO_SYMLINKS,
-	};
-	int fd = (int)syscall(SYS_openat2, w->base, w->path, &how, sizeof how);
+	struct open_how how = { .flags = O_PATH | O_CLOEXEC, .resolve = RESOLVE_NO_SYMLINKS };
+	int fd = (int)syscall(SYS_openat2, w->base, path, &how, sizeof how);
 
 	if (fd >= 0) {
 		close(fd);
@@ -248,8 +245,8 @@ static enum pv_verdict absolute(struct pv_task *t, const struct shape *s, const 
 	const struct pv_view *v = t->view;
 	const struct pv_cover *c;
 
-	if (s->hit && s->unclean)
-		return PV_SLOW;
+	if (s->hit && (s->unclean || !strncmp(path, "/proc/", 6)))
+		return PV_SLOW;           /* /proc/self/root/unreal */
 	c = s->hit ? cover_of(v, path) : v->ncovers ? &v->covers[v->ncovers - 1] : NULL;
 	if (!c || c->domain < 0 || (!s->hit && c->length))
 		return PV_SLOW;
@@ -305,6 +302,38 @@ int pv_where_base(struct pv_task *t, int dirfd, struct pv_where *w)
 	return w->relative ? base_of(t, dirfd, w) : 0;
 }
 
+/* No link on the way to `path`, as far as is known or can be seen? */
+static enum pv_verdict unlinked(struct pv_task *t, int dirfd, struct pv_where *w,
+                                const char *path, uint64_t *key)
+{
+	if (dirfd == AT_FDCWD || !w->relative) {
+		*key = pv_key(t, w->relative, path);
+		if (pv_is_clean(*key))
+			return PV_PLAIN;
+	}
+	if (pv_where_base(t, dirfd, w) < 0)
+		return PV_PLAIN;          /* EBADF, ENOTDIR: the kernel says so */
+	return probe(w, path, *key);
+}
+
+/* The same for a name whose last part is not followed: its directory is what matters, and one
+ * answer does for all that is in it. */
+static enum pv_verdict unlinked_parent(struct pv_task *t, int dirfd, struct pv_where *w,
+                                       uint64_t *key)
+{
+	char parent[2 * PV_PATH_MAX];
+	const char *slash = strrchr(w->path, '/');
+	size_t n = slash ? (size_t)(slash - w->path) : 0;
+
+	if (!n)
+		return PV_PLAIN;
+	memcpy(parent, w->path, n);
+	parent[n] = 0;
+	enum pv_verdict verdict = unlinked(t, dirfd, w, parent, key);
+	*key = 0;                         /* Python's answer would be for the whole name */
+	return verdict;
+}
+
 /* Where `path`, as the task would look it up, leads.  Undo with pv_where_done(). */
 enum pv_verdict pv_where(struct pv_task *t, int dirfd, const char *path, int nofollow,
                          struct pv_where *w, uint64_t *key)
@@ -337,16 +366,13 @@ enum pv_verdict pv_where(struct pv_task *t, int dirfd, const char *path, int nof
 		if (!c || c->root_length || base_of(t, dirfd, w) < 0 || depth_of(w->base) < s.climb)
 			return PV_SLOW;
 	}
+	if (!w->relative && !strncmp(w->path, "/proc/", 6))
+		return PV_PLAIN;          /* its links that matter have been told above */
 	if (s.components == 1 && w->relative && !s.slash && (nofollow || s.dots))
 		return PV_PLAIN;
-	if (dirfd == AT_FDCWD || !w->relative) {
-		*key = pv_key(t, w->relative, nofollow, w->path);
-		if (pv_is_clean(*key))
-			return PV_PLAIN;
-	}
-	if (pv_where_base(t, dirfd, w) < 0)
-		return PV_PLAIN;          /* EBADF, ENOTDIR: the kernel says so */
-	return probe(w, nofollow && !s.slash, *key);
+	if (nofollow && !s.slash && !s.dots)
+		return unlinked_parent(t, dirfd, w, key);
+	return unlinked(t, dirfd, w, w->path, key);
 }
 
 void pv_where_done(struct pv_where *w)

@@ -119,6 +119,8 @@ int pv_start(void);
 int pv_tracer(int pid);
 int pv_own_fd(int which);
 int pv_next(struct pv_stop *stop);
+int pv_next_within(struct pv_stop *stop, int milliseconds);
+int pv_open_files(unsigned wanted);
 int pv_watch(int fd, int on);
 int pv_listener(int fd);
 int pv_seize(int pid, struct pv_view *view);
@@ -214,7 +216,7 @@ int pv_where_base(struct pv_task *t, int dirfd, struct pv_where *w);
 int pv_names_mount(const struct pv_view *v, const char *path);
 int pv_is_parent(const struct pv_view *v, uint64_t dev, uint64_t ino);
 int pv_is_clean(uint64_t key);
-uint64_t pv_key(struct pv_task *t, int relative, int nofollow, const char *path);
+uint64_t pv_key(struct pv_task *t, int relative, const char *path);
 
 enum { PV_TO_PYTHON, PV_ANSWERED, PV_LET_RUN, PV_UNREADABLE };
 int pv_dispatch_notice(struct pv_task *t, struct pv_stop *s);

@@ -15,6 +15,7 @@
 #include <sys/prctl.h>
 #include <sys/ptrace.h>
 #include <linux/ptrace.h>
+#include <sys/resource.h>
 #include <sys/signalfd.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -369,16 +370,36 @@ static int ready(const struct epoll_event *e, struct pv_stop *s)
 	return PV_NONE;
 }
 
-/* Wait for the next thing that Python has to decide; its kind. */
-int pv_next(struct pv_stop *s)
+/* Wait for the next thing that Python has to decide; its kind.  PV_NONE when nothing at all has
+ * happened for so many milliseconds (-1: wait for ever). */
+int pv_next_within(struct pv_stop *s, int milliseconds)
 {
 	struct epoll_event e;
-	int kind;
+	int kind, n;
 
 	for (;;) {
 		if ((kind = children(s)))
 			return kind;
-		if (epoll_wait(poll_fd, &e, 1, -1) == 1 && (kind = ready(&e, s)))
+		n = epoll_wait(poll_fd, &e, 1, milliseconds);
+		if (n == 0)
+			return PV_NONE;
+		if (n == 1 && (kind = ready(&e, s)))
 			return kind;
 	}
+}
+
+int pv_next(struct pv_stop *s)
+{
+	return pv_next_within(s, -1);
+}
+
+/* Raise the limit of open files to `wanted`, or as far as it goes. */
+int pv_open_files(unsigned wanted)
+{
+	struct rlimit limit;
+
+	if (getrlimit(RLIMIT_NOFILE, &limit) < 0)
+		return -errno;
+	limit.rlim_cur = limit.rlim_max < wanted ? limit.rlim_max : wanted;
+	return setrlimit(RLIMIT_NOFILE, &limit) < 0 ? -errno : 0;
 }

@@ -55,6 +55,12 @@ def new_stop() -> Any:
 
 
 wait = lib.pv_next
+wait_within = lib.pv_next_within  # ms; 0 (no kind) when nothing at all has happened
+
+
+def open_files(wanted: int) -> None:
+    """Raise the limit of open files as far as it goes."""
+    lib.pv_open_files(wanted)
 
 
 def watch(fd: int, on: int = 1) -> None:

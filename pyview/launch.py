@@ -24,6 +24,13 @@ if TYPE_CHECKING:
     from pyview.tracer import Tracer
 
 OPEN_FILES = 65536  # the core wants some descriptors for each process
+IDLE = 20  # ms without any event after which the core loads a piece of what it will need
+
+#: What the first request needs, in pieces of a few ms: a stop may come after each.
+WARM_UP = (
+    "typing", "enum", "pyview.syscalls", "pyview.handlers.names", "pyview.services",
+    "pyview.tracer", "pyview.filter",
+)  # fmt: skip
 
 
 def run(settings: Settings) -> NoReturn:
@@ -68,7 +75,7 @@ def _serve(pid: int, settings: Settings, output: int, told: int) -> NoReturn:
     os.setsid()
     os.chdir("/")
     os.umask(0)
-    _raise_limit()
+    core.open_files(OPEN_FILES)
     null = os.open("/dev/null", os.O_RDWR)
     os.dup2(null, 0)
     os.dup2(null, 1)
@@ -116,12 +123,19 @@ class Session:
     def run(self) -> None:
         """Until the last task is gone."""
         stop = core.new_stop()
-        while core.wait(stop) == core.DEAD:
-            self.alone()
+        todo = list(WARM_UP) if not self._settings.preload else []
+        while not self._interesting(core.wait_within(stop, IDLE if todo else -1)):
+            if todo:
+                __import__(todo.pop(0))
         if stop.kind != core.EMPTY:
             self.tracer().run(stop, self._server.serve, self.alone)
         if self._settings.summary:
             self.tracer().reports.total(core.counts())
+
+    def _interesting(self, kind: int) -> bool:
+        if kind == core.DEAD:
+            self.alone()
+        return kind not in (0, core.DEAD)
 
     def alone(self) -> None:
         """The command has ended; what it left running must not keep its user's stderr open."""
@@ -145,14 +159,6 @@ def _why(error: OSError) -> str:
     if error.errno == 1:
         return "ptrace is not allowed here (seccomp, a container, yama); see pyview --doctor"
     return f"cannot start the core: {error.strerror}"
-
-
-def _raise_limit() -> None:
-    import resource
-
-    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    want = OPEN_FILES if hard == resource.RLIM_INFINITY else min(hard, OPEN_FILES)
-    resource.setrlimit(resource.RLIMIT_NOFILE, (want, hard))
 
 
 def _keep_only(keep: set[int]) -> None:

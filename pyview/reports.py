@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 import os
-import traceback
 from collections import Counter
 from collections.abc import Iterator
 from typing import Any
@@ -55,6 +54,8 @@ class Reports:
 
     def mistake(self, task: Task, error: BaseException) -> None:
         """A module raised what is no OSError: its traceback, cut at the module's edge."""
+        import traceback
+
         frames = traceback.extract_tb(error.__traceback__)
         inner = [f for f in frames if not f.filename.endswith(MINE)] or frames
         lines = ["Traceback (most recent call last):\n", *traceback.format_list(inner)]
