@@ -165,10 +165,11 @@ def columns(scratch: Scratch) -> list[Column]:
 def starts(scratch: Scratch, all_columns: list[Column]) -> list[Start]:
     """Every start-up in the table's order; the first is what the others are compared with."""
     true = shutil.which("true", path=PATH) or "/bin/true"
-    foreign = [
+    plain = _enter(_found("pyview"), true)
+    foreign = [Start("pyview", "`pyview true`", plain)] + [
         Start(column.key, f"`{column.key} true`", [*column.enter, true] if column.enter else None)
         for column in all_columns
-        if column.key in ("pyview", "proot", "strace", "bwrap")
+        if column.key in ("proot", "strace", "bwrap")
     ]
     lsmod, insmod = _enter(_alias("vu_lsmod")), _enter(_alias("vu_insmod"), "unreal")
     return [

@@ -115,10 +115,11 @@ int pv_dispatch_notice(struct pv_task *t, struct pv_stop *s)
 	case PV_PLAIN:
 		if (t->view->trace_all) {
 			verdict = PV_TO_PYTHON;
-		} else if (w.domain) {
+		} else if (w.domain && (!w.relative || opens(s->nr))) {
 			if (pv_where_base(t, dirfd, &w) < 0)
 				break;
 			verdict = pv_serve(t, s, &w, &value);
+			s->value = w.relative ? w.domain : 0;
 			if (verdict == PV_ANSWERED)
 				pv_reply(s->listener, s->id, value);
 			if (verdict != PV_TO_PYTHON) {

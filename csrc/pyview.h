@@ -100,7 +100,8 @@ struct pv_stop {
 	int64_t nr;
 	uint64_t args[6];
 	uint64_t ip, sp;
-	int64_t value;       /* PV_EXIT: the result */
+	int64_t value;       /* PV_EXIT: the result; PV_NOTICE: the domain in which the kernel, given
+	                      * the caller's own words, opens the right file; 0: that is not known */
 	uint64_t key;        /* the clean-path cache's key for this call, 0: none */
 };
 

@@ -339,6 +339,7 @@ static int notice(int fd, struct pv_stop *s)
 	s->ip = n.data.instruction_pointer;
 	s->sp = 0;
 	s->key = 0;
+	s->value = 0;
 	for (int i = 0; i < 6; i++)
 		s->args[i] = n.data.args[i];
 	switch (t && t->view ? pv_dispatch_notice(t, s) : PV_LET_RUN) {

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import errno
 import os
-from collections.abc import Callable, Generator, Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from functools import partial
 from typing import Any
 
@@ -129,7 +129,7 @@ class Tracer(Installing):
             record, self._by_picture[record.view], call, tuple(stop.args), self.reports.debug
         )
         try:
-            answer, handler = self._first(task)
+            answer, handler = self._first(task, int(stop.value) if listener else 0)
             if isinstance(answer, Request):
                 assert handler is not None
                 self._begin(stop, self._ask(task, handler, answer, stop, listener))
@@ -138,12 +138,17 @@ class Tracer(Installing):
         except core.Gone:
             pass  # there is nobody left to answer
 
-    def _first(self, task: Task) -> tuple[Verdict | Request, Handler | None]:
-        """What the call's handler says first; itself when it has more to say."""
+    def _first(self, task: Task, domain: int) -> tuple[Verdict | Request, Handler | None]:
+        """What the call's handler says first; itself when it has more to say.
+
+        `domain`: C has found already that the call only opens a file of it.
+        """
         handler: Handler | None = None
 
         def say() -> Verdict | Request:
             nonlocal handler
+            if domain:
+                return At("", domain, {})
             said = handler_of(task.call)(task)
             if isinstance(said, Verdict):
                 return said
@@ -171,10 +176,10 @@ class Tracer(Installing):
         """Carry out a verdict on a call that has not run."""
         self.reports.call(task, verdict)
         if isinstance(verdict, At):
-            if listener and core.serve(stop, verdict.domain, verdict.real):
+            if listener and verdict.real and core.serve(stop, verdict.domain, verdict.real):
                 return
-            if verdict.changes:
-                handler = _run_there(verdict)
+            if verdict.changes or task.call.op == "open":
+                handler = _run_there(task, verdict)
                 self._begin(stop, self._ask(task, handler, next(handler), stop, listener))
                 return
             verdict = Real()
@@ -377,8 +382,11 @@ def _stored(task: Task, verdict: Emulate) -> int:
     return verdict.value if stored else -errno.EFAULT
 
 
-def _run_there(verdict: At) -> Generator[Redirect, int, Verdict]:
-    yield Redirect(verdict.changes)
+def _run_there(task: Task, verdict: At) -> Handler:
+    """The caller runs it itself; what it opens through a domain remembers that."""
+    value = yield Redirect(verdict.changes)
+    if task.call.op == "open" and value >= 0:
+        task.mark(value, verdict.domain)
     return Done()
 
 

@@ -123,7 +123,8 @@ def _open_listened(caller: Caller, where: Found, flags: int) -> Real | At | Give
     if where.same and not where.number:
         return Real(where.clean)
     path_index = caller.call.paths()[0][1]
-    return At(where.real, where.number, {path_index: as_word(where.real)})
+    changes: dict[int, Word] = {} if where.same else {path_index: as_word(where.real)}
+    return At(where.real, where.number, changes)
 
 
 def _view_text(real: str) -> str:

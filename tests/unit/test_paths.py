@@ -221,6 +221,34 @@ def test_a_slash_after_a_link_means_to_a_call_what_it_means_to_the_kernel(call, 
 TARGETS = {"directory": "a", "file": "b", "missing": "x", "loop": "d"}
 
 
+@pytest.mark.parametrize("call", ["stat", "open"])
+@pytest.mark.parametrize("to", sorted(TARGETS))
+def test_a_slash_at_the_end_of_a_links_target_asks_for_a_directory(call, to):
+    """A link to "file/" is ENOTDIR, and no file is made through one to "missing/": EISDIR."""
+    nodes = [
+        Node("dir", 0, "a", Name(("x",), False, "", False)),
+        Node("file", 0, "b", Name(("x",), False, "", False)),
+        Node("link", 0, "d", Name(("d",), False, "", True)),
+        Node("link", 0, "c", Name((TARGETS[to],), False, "", True)),
+    ]
+    with planted(nodes, plain=True) as known, planted(nodes) as tree:
+
+        def done(where, name):
+            if call == "stat":
+                return outcome(where, "stat", name, where.top)
+            return change(where, "open", name, where.top)
+
+        expected = done(known, "c")
+        try:
+            found = resolve(
+                unreal(), KernelEyes(), "/unreal" + tree.top, "c", follow=True, entry=False
+            )
+        except OSError as error:
+            assert error.errno == (expected[0] if call == "open" else expected)
+            return
+        assert done(tree, found.real) == expected
+
+
 # -- symbolic links ------------------------------------------------------------------------------
 
 

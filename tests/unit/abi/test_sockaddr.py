@@ -46,7 +46,7 @@ def test_what_names_no_file(data):
 
 def test_a_socket_has_the_same_name(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    for name in ("s", "x" * 107, "y" * 108):
+    for name in ("s", "x" * 107):
         with socket.socket(socket.AF_UNIX) as one:
             one.bind(name)
             assert one.getsockname() == unix_name(unix_address(name.encode())).decode()
