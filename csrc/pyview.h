@@ -86,6 +86,7 @@ struct pv_task {
 	uint8_t watched;     /* Python wants every stop of it */
 	uint8_t let_next;    /* let its next listener call run */
 	uint8_t filtered;    /* runs under the path tier's filter */
+	uint8_t messages;    /* stops for messages too */
 	uint8_t foreign_child; /* its next child lives in name spaces of its own */
 	int exec_domain;     /* where the program being exec'ed lies */
 	struct pv_task *next;

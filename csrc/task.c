@@ -136,6 +136,7 @@ void pv_task_inherit(struct pv_task *child, struct pv_task *parent)
 {
 	child->view = parent->view;
 	child->filtered = parent->filtered;
+	child->messages = parent->messages;
 	child->exec_domain = 0;
 	if (child->fs != parent->fs) {
 		int shared = same(child->tid, parent->tid, KCMP_FS);
@@ -173,6 +174,7 @@ void pv_task_exec(struct pv_task *t, int old)
 		t->view = o->view;
 		t->exec_domain = o->exec_domain;
 		t->watched = o->watched;
+		t->messages = o->messages;
 		pv_task_drop(o);
 	}
 	mm = mm_new(NULL);

@@ -9,8 +9,8 @@ from __future__ import annotations
 
 import errno
 import os
-from collections.abc import Callable, Generator, Mapping
-from typing import Any
+from collections.abc import Callable, Generator
+from typing import Any, Protocol
 
 from pyview import core
 from pyview.procedures import WAIT, Lost, Procedure, Step, install, let_go
@@ -22,79 +22,99 @@ SYNCED, SYNCED_LISTENER, WAIT_KILLABLE = 0x1, 0x1 | 0x8 | 0x10, 0x20
 class _Round:
     """One change of a view: the processes that have still to follow, and who waits for it."""
 
-    def __init__(self, then: Callable[[str], None]) -> None:
+    def __init__(self, picture: Any, then: Callable[[str], None]) -> None:
+        self.picture = picture
         self.pending: set[int] = set()
         self.then: Callable[[str], None] | None = then
         self.why = ""
 
-    def done(self, tid: int, why: str = "") -> None:
-        self.pending.discard(tid)
-        self.why = self.why or why
-        if not self.pending and self.then is not None:
-            then, self.then = self.then, None
+    def end(self) -> None:
+        then, self.then = self.then, None
+        if then is not None:
             then(self.why)
 
 
-class Installing:
-    """The part of the tracer that injects filters."""
+class Loop(Protocol):
+    """What the installer needs of the tracer's loop."""
 
-    _numbers: Mapping[str, int]
-    _running: dict[int, Procedure]
+    numbers: dict[str, int]
 
-    def __init__(self) -> None:
-        self._program = b""
+    def busy_with(self, tid: int) -> bool:
+        """Whether a procedure is under way in a task."""
+
+    def start(self, tid: int, procedure: Procedure) -> None:
+        """Begin a procedure in a task that is not stopped."""
+
+    def filtered(self, tid: int, instructions: int) -> None:
+        """A process has its filter."""
+
+
+class Installer:
+    """Filters for processes: the path tier's, and the one for messages."""
+
+    def __init__(self, loop: Loop) -> None:
+        self._loop = loop
+        self._path_tier = self._message_tier = b""
         self._rounds: list[_Round] = []
         self._queued: dict[int, _Round] = {}
-        self._message_program = b""
-        self._messages: set[int] = set()  # processes that stop for messages
-
-    def _filtered(self, tid: int, length: int) -> None:
-        raise NotImplementedError
-
-    def _start(self, tid: int, procedure: Procedure, stop: Any) -> None:
-        raise NotImplementedError
 
     def install_in(self, picture: Any, then: Callable[[str], None]) -> None:
         """Have every process of a view filtered, then call `then("")`, or `then(why not)`."""
-        if not self._program:
+        if not self._path_tier:
             from pyview.filter import path_tier
 
-            self._program = path_tier(self._numbers)
+            self._path_tier = path_tier(self._loop.numbers)
+        turn = _Round(picture, then)
+        self._rounds.append(turn)
+        self._go_on(turn)
+
+    def _go_on(self, turn: _Round) -> None:
+        """Start with the processes that have no filter yet; end the round when there are none.
+
+        Whoever was being forked when the others began comes with the next look.
+        """
         todo: dict[int, int] = {}
         for record in list(core.tasks()):
-            if record.view == picture and not record.filtered:
-                todo.setdefault(core.thread_group(record.tid), record.tid)
-        turn = _Round(then)
-        self._rounds = [one for one in self._rounds if one.pending] + [turn]
-        turn.pending = {tid for tid in todo.values() if not _sleeps_deeply(tid)}
+            tid = record.tid
+            if record.view == turn.picture and not record.filtered and not self._has(tid):
+                todo.setdefault(core.thread_group(tid), tid)
+        turn.pending |= {tid for tid in todo.values() if not _sleeps_deeply(tid)}
         for tid in todo.values():
-            if tid in self._running:
+            if self._loop.busy_with(tid):
                 self._queued[tid] = turn
             else:
-                self._start(tid, self._installation(tid, turn), None)
-        turn.done(0)
+                self._loop.start(tid, self._installation(tid, turn))
+        if not turn.pending and turn in self._rounds:
+            self._rounds.remove(turn)
+            turn.end()
 
-    def _ended(self, tid: int) -> None:
+    def _has(self, tid: int) -> bool:
+        return tid in self._queued or any(tid in turn.pending for turn in self._rounds)
+
+    def ended(self, tid: int) -> None:
         """The procedure of a task is over, or the task is."""
-        turn = self._queued.pop(tid, None)
-        if turn is not None and core.task(tid) is not None:
-            self._start(tid, self._installation(tid, turn), None)
+        queued = self._queued.pop(tid, None)
+        if queued is not None and core.task(tid) is not None:
+            self._loop.start(tid, self._installation(tid, queued))
             return
-        for one in self._rounds:
-            if tid in one.pending:
-                one.done(tid)
+        for turn in list(self._rounds):
+            if tid in turn.pending:
+                turn.pending.discard(tid)
+                if not turn.pending:
+                    self._go_on(turn)
 
-    def _stop_for_messages(self, tid: int) -> Generator[Step, Any, None]:
+    def stop_for_messages(self, tid: int) -> Generator[Step, Any, None]:
         """The process of a task that is stopped after a call stops for messages from now on."""
-        process = core.thread_group(tid)
-        if process in self._messages:
+        record = core.task(tid)
+        if record is None or record.messages:
             return
-        if not self._message_program:
+        if not self._message_tier:
             from pyview.filter import message_tier
 
-            self._message_program = message_tier(self._numbers)
-        self._messages.add(process)
-        yield from install(tid, self._message_program, self._numbers, SYNCED)
+            self._message_tier = message_tier(self._loop.numbers)
+        yield from install(tid, self._message_tier, self._loop.numbers, SYNCED)
+        for other in _threads(tid):
+            other.messages = 1
 
     def _installation(self, tid: int, turn: _Round) -> Procedure:
         record = core.task(tid)
@@ -108,23 +128,36 @@ class Installing:
             self._queued[tid] = turn
             raise Lost
         try:
-            try:
-                flags = SYNCED_LISTENER | WAIT_KILLABLE
-                listener = yield from install(tid, self._program, self._numbers, flags)
-            except OSError as error:
-                if error.errno != errno.EINVAL:  # Linux < 5.19 has no WAIT_KILLABLE
-                    raise
-                listener = yield from install(tid, self._program, self._numbers, SYNCED_LISTENER)
+            listener = yield from self._install(tid)
         except OSError as error:
-            turn.why = f"cannot filter process {tid}: {os.strerror(error.errno or 0)}"
+            if error.errno != errno.EBUSY:  # it was forked by one that had it already
+                turn.why = f"cannot filter process {tid}: {os.strerror(error.errno or 0)}"
         else:
             core.listen(listener)
-            self._filtered(tid, len(self._program) // 8)
-            process = core.thread_group(tid)
-            for other in list(core.tasks()):
-                if other.tid == tid or core.thread_group(other.tid) == process:
-                    other.filtered = 1
+            self._loop.filtered(tid, len(self._path_tier) // 8)
+        for other in _threads(tid):
+            other.filtered = 1
         yield from let_go(tid)
+
+    def _install(self, tid: int) -> Generator[Step, Any, int]:
+        numbers = self._loop.numbers
+        try:
+            flags = SYNCED_LISTENER | WAIT_KILLABLE
+            return (yield from install(tid, self._path_tier, numbers, flags))
+        except OSError as error:
+            if error.errno != errno.EINVAL:  # Linux < 5.19 has no WAIT_KILLABLE
+                raise
+        return (yield from install(tid, self._path_tier, numbers, SYNCED_LISTENER))
+
+
+def _threads(tid: int) -> list[Any]:
+    """Every task of the process that `tid` belongs to."""
+    process = core.thread_group(tid)
+    return [
+        other
+        for other in list(core.tasks())
+        if other.tid == tid or core.thread_group(other.tid) == process
+    ]
 
 
 def _sleeps_deeply(tid: int) -> bool:

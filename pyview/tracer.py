@@ -16,7 +16,7 @@ from pyview import core
 from pyview.api import refuse
 from pyview.control import Answer, Later
 from pyview.handlers.table import handler_of
-from pyview.installing import Installing
+from pyview.installing import Installer
 from pyview.procedures import (
     MASK,
     WAIT,
@@ -57,7 +57,7 @@ class Known:
         self.view, self.picture = view, picture
 
 
-class Tracer(Installing):
+class Tracer:
     """The core of one session: all its views, and the procedures under way in their tasks."""
 
     def __init__(self, reports: Reports, name: str, picture: Any) -> None:
@@ -66,10 +66,10 @@ class Tracer(Installing):
         self._known: dict[int, Known] = {}
         self._by_picture: dict[Any, View] = {}
         self._running: dict[int, Procedure] = {}
-        self._numbers = core.numbers()
-        self._calls: dict[int, Call] = {n: BY_NAME[name] for name, n in self._numbers.items()}
+        self.numbers = core.numbers()
+        self._calls: dict[int, Call] = {n: BY_NAME[name] for name, n in self.numbers.items()}
         self._services = Services(self)
-        Installing.__init__(self)
+        self._installer = Installer(self)
         self._add(View(1, name), picture)
 
     def debug_from_start(self, words: list[str]) -> None:
@@ -122,8 +122,10 @@ class Tracer(Installing):
             return
         if listener and stop.message:
             record.mm.hidden = 1
-            prctl = self._numbers["prctl"]
-            self._begin(stop, revealed(stop.tid, stop.nr, stop.listener, stop.id, prctl))
+            prctl = self.numbers["prctl"]
+            self._begin(
+                int(stop.tid), revealed(stop.tid, stop.nr, stop.listener, stop.id, prctl), stop
+            )
             return
         task = Task(
             record, self._by_picture[record.view], call, tuple(stop.args), self.reports.debug
@@ -132,7 +134,7 @@ class Tracer(Installing):
             answer, handler = self._first(task, int(stop.value) if listener else 0)
             if isinstance(answer, Request):
                 assert handler is not None
-                self._begin(stop, self._ask(task, handler, answer, stop, listener))
+                self._begin(int(stop.tid), self._ask(task, handler, answer, stop, listener), stop)
             else:
                 self._settle(task, answer, stop, listener)
         except core.Gone:
@@ -180,7 +182,9 @@ class Tracer(Installing):
                 return
             if verdict.changes or task.call.op == "open":
                 handler = _run_there(task, verdict)
-                self._begin(stop, self._ask(task, handler, next(handler), stop, listener))
+                self._begin(
+                    int(stop.tid), self._ask(task, handler, next(handler), stop, listener), stop
+                )
                 return
             verdict = Real()
         if isinstance(verdict, Real):
@@ -212,14 +216,14 @@ class Tracer(Installing):
             if isinstance(answer, Redirect):
                 try:
                     value, executed = yield from redirected(
-                        tid, number, answer.changes, self._numbers, not listener
+                        tid, number, answer.changes, self.numbers, not listener
                     )
                 except OSError as error:
                     value = -(error.errno or errno.EIO)
             elif isinstance(answer, Renamed):
                 rename_on_stack(executed, answer.given, answer.shown)
             else:
-                yield from self._stop_for_messages(tid)
+                yield from self._installer.stop_for_messages(tid)
             answer = self._guarded(task, partial(handler.send, value))
         self.reports.call(task, answer)
         if isinstance(answer, Emulate) and not executed:
@@ -228,11 +232,14 @@ class Tracer(Installing):
             core.set_registers(tid, regs)
 
     # -- procedures --------------------------------------------------------------------------
-    def _begin(self, stop: Stop, procedure: Procedure) -> None:
-        """Start a procedure in the task of a stop, whose stops are all its own until it ends."""
-        self._start(int(stop.tid), procedure, stop)
+    def busy_with(self, tid: int) -> bool:
+        return tid in self._running
 
-    def _start(self, tid: int, procedure: Procedure, stop: Stop | None) -> None:
+    def start(self, tid: int, procedure: Procedure) -> None:
+        self._begin(tid, procedure, None)
+
+    def _begin(self, tid: int, procedure: Procedure, stop: Stop | None) -> None:
+        """Start a procedure in a task, whose stops are all its own until it ends."""
         record = core.task(tid)
         if record is None:
             procedure.close()
@@ -247,7 +254,7 @@ class Tracer(Installing):
         if stop.kind == core.DEAD:
             del self._running[tid]
             procedure.close()
-            self._ended(tid)
+            self._installer.ended(tid)
         elif stop.kind == core.BORN:
             core.resume(tid, core.TO_EXIT)
         else:
@@ -274,14 +281,14 @@ class Tracer(Installing):
             record.watched = 0
         if lost and stop is not None:
             _go_on(stop)
-        elif not gone:
+        elif not gone and stop is not None:
             core.resume(tid)
-        self._ended(tid)
+        self._installer.ended(tid)
 
-    def _filtered(self, tid: int, length: int) -> None:
+    def filtered(self, tid: int, instructions: int) -> None:
         view = self.view_of(tid)
         if view is not None:
-            self.reports.debug("f", view, tid, length, "instructions")
+            self.reports.debug("f", view, tid, instructions, "instructions")
 
     # -- views (what services.py asks of the core) -------------------------------------------
     def _add(self, view: View, picture: Any) -> Known:
@@ -343,7 +350,7 @@ class Tracer(Installing):
         if len(view.mounts) == 1:
             then("")
         else:
-            self.install_in(self._known[view.number].picture, then)
+            self._installer.install_in(self._known[view.number].picture, then)
 
     def child(self, pid: int, name: str) -> View:
         parent = self.view_of(pid)
