@@ -147,6 +147,8 @@ int pv_get_regs(int tid, struct pv_regs *regs);
 int pv_set_regs(int tid, const struct pv_regs *regs);
 int pv_answer(int tid, int64_t value);
 uint64_t pv_call_site(int tid);
+int pv_block_signals(int tid, uint64_t *mask);
+int pv_unblock_signals(int tid, uint64_t mask);
 int pv_call_length(void);
 
 /* ---- memory.c ---- */

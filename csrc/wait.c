@@ -120,6 +120,19 @@ int pv_resume(int tid, int how, int signal)
 	return ptrace((enum __ptrace_request)request, tid, 0, (long)signal) < 0 ? -errno : 0;
 }
 
+/* Keep signals pending while calls are made in a stopped task; *mask is its own. */
+int pv_block_signals(int tid, uint64_t *mask)
+{
+	if (ptrace(PTRACE_GETSIGMASK, tid, sizeof *mask, mask) < 0)
+		return -errno;
+	return pv_unblock_signals(tid, ~0ull);
+}
+
+int pv_unblock_signals(int tid, uint64_t mask)
+{
+	return ptrace(PTRACE_SETSIGMASK, tid, sizeof mask, &mask) < 0 ? -errno : 0;
+}
+
 static int report(struct pv_stop *s, int kind, int tid, int message)
 {
 	s->kind = kind;

@@ -140,6 +140,18 @@ def call_site(tid: int) -> int:
     return int(lib.pv_call_site(tid))
 
 
+def block_signals(tid: int) -> int:
+    """Let no signal reach a stopped task until unblock_signals(); its own mask."""
+    mask = ffi.new("uint64_t *")
+    _checked(lib.pv_block_signals(tid, mask))
+    return int(mask[0])
+
+
+def unblock_signals(tid: int, mask: int) -> None:
+    """Give a stopped task its signal mask back."""
+    lib.pv_unblock_signals(tid, mask)
+
+
 CALL_LENGTH = lib.pv_call_length()  # bytes of that instruction
 
 

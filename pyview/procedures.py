@@ -7,6 +7,7 @@ stop.  While it runs, every stop of the task is its own.  `core.Gone` ends it at
 
 from __future__ import annotations
 
+import errno
 import os
 from collections.abc import Generator, Mapping
 from typing import Any
@@ -65,7 +66,7 @@ def run(tid: int, regs: Any, number: int, args: tuple[int, ...]) -> Generator[St
     core.set_registers(tid, mine)
     stop = yield core.TO_EXIT, 0
     while stop.kind != core.EXIT:
-        if stop.kind not in (core.ENTRY, core.TRACED):
+        if stop.kind not in (core.ENTRY, core.TRACED, core.TRAP):  # a TRAP that came late
             raise Lost
         stop = yield core.TO_EXIT, 0
     return int(stop.value)
@@ -108,7 +109,7 @@ def redirected(
     core.set_registers(tid, mine)
     pass_listener(tid, not at_entry)
     after = yield core.TO_EXIT, 0
-    while after.kind in (core.ENTRY, core.TRACED, core.BORN):
+    while after.kind in (core.ENTRY, core.TRACED, core.TRAP):
         after = yield core.TO_EXIT, 0
     pass_listener(tid, False)
     if after.kind == core.EXEC:
@@ -203,13 +204,28 @@ def install(
     after a call.  Errors: those of seccomp(2), EMFILE.
     """
     saved = core.registers(tid)
+    mask = core.block_signals(tid)
+    try:
+        value, mine = yield from _install(tid, saved, program, numbers, flags)
+    finally:
+        core.unblock_signals(tid, mask)
+        core.set_registers(tid, saved)
+    if value < 0:
+        raise OSError(-value, os.strerror(-value))
+    return mine
+
+
+def _install(
+    tid: int, saved: Any, program: bytes, numbers: Mapping[str, int], flags: int
+) -> Generator[Step, Stop, tuple[int, int]]:
+    """What seccomp(2) answered, and the core's own descriptor of the listener."""
     regs = core.copy_registers(saved)
     regs.ip = core.call_site(tid)
     if not regs.ip:
-        raise OSError(38, "no vDSO")
+        raise OSError(errno.ENOSYS, os.strerror(errno.ENOSYS))  # no vDSO
     mapped = yield from run(tid, regs, numbers["mmap"], (0, SCRATCH, 3, 0x22, -1, 0))
     if -4096 < mapped < 0:
-        raise OSError(-mapped, os.strerror(-mapped))
+        return mapped, -1
     prog = (len(program) // 8).to_bytes(8, "little") + (mapped + 16).to_bytes(8, "little")
     core.poke(tid, mapped, prog + program)
     value = yield from run(tid, regs, numbers["prctl"], (38, 1, 0, 0, 0))  # PR_SET_NO_NEW_PRIVS
@@ -218,13 +234,9 @@ def install(
     yield from run(tid, regs, numbers["munmap"], (mapped, SCRATCH))
     mine = -1
     if value > 0 or (value == 0 and flags & NEW_LISTENER):
-        record = core.task(tid)
-        mine = core.descriptor(record, value)
+        mine = core.descriptor(core.task(tid), value)
         yield from run(tid, regs, numbers["close"], (value,))
-    core.set_registers(tid, saved)
-    if value < 0:
-        raise OSError(-value, os.strerror(-value))
-    return mine
+    return value, mine
 
 
 def let_go(tid: int) -> Generator[Step, Stop, None]:

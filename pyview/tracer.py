@@ -66,6 +66,7 @@ class Tracer:
         self._known: dict[int, Known] = {}
         self._by_picture: dict[Any, View] = {}
         self._running: dict[int, Procedure] = {}
+        self._how: dict[int, int] = {}  # how each of them had its task resumed
         self.numbers = core.numbers()
         self._calls: dict[int, Call] = {n: BY_NAME[name] for name, n in self.numbers.items()}
         self._services = Services(self)
@@ -107,6 +108,7 @@ class Tracer:
                 return
             elif kind == core.EXEC and stop.message in self._running:
                 self._running[stop.tid] = self._running.pop(stop.message)
+                self._how[stop.tid] = self._how.pop(stop.message)
                 self._advance(stop)
             else:
                 _go_on(stop)
@@ -253,10 +255,11 @@ class Tracer:
         procedure = self._running[tid]
         if stop.kind == core.DEAD:
             del self._running[tid]
+            self._how.pop(tid, None)
             procedure.close()
             self._installer.ended(tid)
         elif stop.kind == core.BORN:
-            core.resume(tid, core.TO_EXIT)
+            core.resume(tid, self._how[tid])
         else:
             self._step(tid, procedure, stop, stop)
 
@@ -272,10 +275,12 @@ class Tracer:
         except core.Gone:
             gone = True
         if step is not None:
+            self._how[tid] = step[0]
             if step != WAIT:
                 core.resume(tid, *step)
             return
         del self._running[tid]
+        self._how.pop(tid, None)
         record = core.task(tid)
         if record is not None:
             record.watched = 0

@@ -10,42 +10,48 @@ from types import SimpleNamespace
 import pytest
 
 from pyview import core, installing
-from pyview.installing import SYNCED, SYNCED_LISTENER, WAIT_KILLABLE, Installing
+from pyview.installing import SYNCED, SYNCED_LISTENER, WAIT_KILLABLE, Installer
 from pyview.procedures import WAIT, Lost
 
 
-class Half(Installing):
-    """The half of a tracer that starts procedures, and lets the test drive them."""
+class Loop:
+    """A tracer's loop whose procedures the test drives."""
 
     def __init__(self):
-        super().__init__()
-        self._numbers = core.numbers()
-        self._running = {}
+        self.numbers = core.numbers()
+        self.running = {}
+        self.steps = {}
         self.told = []
         self.installed = []
+        self.installer = Installer(self)
 
-    def _start(self, tid, procedure, stop):
-        self._running[tid] = procedure
-        self.steps = getattr(self, "steps", {})
+    def busy_with(self, tid):
+        return tid in self.running
+
+    def start(self, tid, procedure):
+        self.running[tid] = procedure
         try:
             self.steps[tid] = next(procedure)
         except StopIteration:
             self.end(tid)
 
-    def _filtered(self, tid, length):
-        self.installed.append((tid, length))
+    def filtered(self, tid, instructions):
+        self.installed.append((tid, instructions))
 
     def stops(self, tid, kind, message=0):
         """One stop of a task."""
         try:
-            return self._running[tid].send(SimpleNamespace(kind=kind, message=message))
+            return self.running[tid].send(SimpleNamespace(kind=kind, message=message))
         except (StopIteration, Lost):
             self.end(tid)
             return None
 
     def end(self, tid):
-        del self._running[tid]
-        self._ended(tid)
+        del self.running[tid]
+        self.installer.ended(tid)
+
+    def install_in(self, picture, then):
+        self.installer.install_in(picture, then)
 
 
 class World:
@@ -68,7 +74,7 @@ class World:
         monkeypatch.setattr(installing, "_sleeps_deeply", self.deep.__contains__)
 
     def add(self, tid, group, view="view"):
-        self.records[tid] = SimpleNamespace(tid=tid, view=view, filtered=0)
+        self.records[tid] = SimpleNamespace(tid=tid, view=view, filtered=0, messages=0)
         self.groups[tid] = group
 
     def install(self, tid, program, numbers, flags):
@@ -90,117 +96,134 @@ def world(monkeypatch):
 
 
 @pytest.fixture
-def half():
-    return Half()
+def loop():
+    return Loop()
 
 
-def test_one_task_of_each_process_of_the_view_installs_the_filter(world, half):
-    half.install_in("view", half.told.append)
-    assert set(half._running) == {1, 3}
-    assert half.steps == {1: WAIT, 3: WAIT}
-    half.stops(1, core.TRAP)
-    assert half.told == []
+def test_one_task_of_each_process_of_the_view_installs_the_filter(world, loop):
+    loop.install_in("view", loop.told.append)
+    assert set(loop.running) == {1, 3}
+    assert loop.steps == {1: WAIT, 3: WAIT}
+    loop.stops(1, core.TRAP)
+    assert loop.told == []
     assert [world.records[tid].filtered for tid in (1, 2, 3, 4)] == [1, 1, 0, 0]
-    half.stops(3, core.GROUP)
-    assert half.told == [""]
+    loop.stops(3, core.GROUP)
+    assert loop.told == [""]
     assert world.listeners == [51, 53]
     assert world.flags == [SYNCED_LISTENER | WAIT_KILLABLE] * 2
-    assert [tid for tid, _ in half.installed] == [1, 3]
+    assert [tid for tid, _ in loop.installed] == [1, 3]
 
 
-def test_a_process_has_one_filter(world, half):
+def test_a_process_has_one_filter(world, loop):
     for record in world.records.values():
         record.filtered = 1
-    half.install_in("view", half.told.append)
-    assert half.told == [""]
-    assert half._running == {}
+    loop.install_in("view", loop.told.append)
+    assert loop.told == [""]
+    assert loop.running == {}
 
 
-def test_signals_reach_the_task_meanwhile(world, half):
-    half.install_in("view", half.told.append)
-    assert half.stops(1, core.SIGNAL, 15) == (core.GO, 15)
-    assert half.stops(1, core.TRAP) is None
+def test_signals_reach_the_task_meanwhile(world, loop):
+    loop.install_in("view", loop.told.append)
+    assert loop.stops(1, core.SIGNAL, 15) == (core.GO, 15)
+    assert loop.stops(1, core.TRAP) is None
     assert world.flags
 
 
-def test_an_old_kernel_does_without_killable_waits(world, half):
+def test_an_old_kernel_does_without_killable_waits(world, loop):
     world.refusals = [errno.EINVAL]
-    half.install_in("view", half.told.append)
-    half.stops(1, core.TRAP)
+    loop.install_in("view", loop.told.append)
+    loop.stops(1, core.TRAP)
     assert world.flags == [SYNCED_LISTENER | WAIT_KILLABLE, SYNCED_LISTENER]
-    half.stops(3, core.TRAP)
-    assert half.told == [""]
+    loop.stops(3, core.TRAP)
+    assert loop.told == [""]
 
 
-def test_a_process_that_cannot_be_filtered_is_named(world, half):
-    world.refusals = [errno.EBUSY]
-    half.install_in("view", half.told.append)
-    half.stops(1, core.TRAP)
-    half.stops(3, core.TRAP)
-    assert half.told == [f"cannot filter process 1: {os.strerror(errno.EBUSY)}"]
-    assert [world.records[tid].filtered for tid in (1, 2, 3)] == [0, 0, 1]
+def test_a_process_that_cannot_be_filtered_is_named(world, loop):
+    world.refusals = [errno.EACCES]
+    loop.install_in("view", loop.told.append)
+    loop.stops(1, core.TRAP)
+    loop.stops(3, core.TRAP)
+    assert loop.told == [f"cannot filter process 1: {os.strerror(errno.EACCES)}"]
 
 
-def test_a_task_that_was_elsewhere_is_tried_again(world, half):
-    half.install_in("view", half.told.append)
-    first = half._running[1]
-    half.stops(1, core.TRACED)
-    assert half._running[1] is not first
-    half.stops(1, core.TRAP)
-    half.stops(3, core.TRAP)
-    assert half.told == [""]
+def test_a_task_that_was_elsewhere_is_tried_again(world, loop):
+    loop.install_in("view", loop.told.append)
+    first = loop.running[1]
+    loop.stops(1, core.TRACED)
+    assert loop.running[1] is not first
+    loop.stops(1, core.TRAP)
+    loop.stops(3, core.TRAP)
+    assert loop.told == [""]
 
 
-def test_a_task_with_a_procedure_waits_for_its_end(world, half):
+def test_a_task_with_a_procedure_waits_for_its_end(world, loop):
     busy = iter(())
-    half._running[1] = busy
-    half.install_in("view", half.told.append)
-    assert half._running[1] is busy
-    half.stops(3, core.TRAP)
-    assert half.told == []
-    half.end(1)
-    half.stops(1, core.TRAP)
-    assert half.told == [""]
+    loop.running[1] = busy
+    loop.install_in("view", loop.told.append)
+    assert loop.running[1] is busy
+    loop.stops(3, core.TRAP)
+    assert loop.told == []
+    loop.end(1)
+    loop.stops(1, core.TRAP)
+    assert loop.told == [""]
 
 
-def test_a_task_that_died_is_waited_for_no_longer(world, half):
-    half.install_in("view", half.told.append)
-    half.stops(3, core.TRAP)
+def test_a_task_that_died_is_waited_for_no_longer(world, loop):
+    loop.install_in("view", loop.told.append)
+    loop.stops(3, core.TRAP)
     del world.records[1], world.records[2]
-    half.end(1)
-    assert half.told == [""]
+    loop.end(1)
+    assert loop.told == [""]
 
 
-def test_a_task_in_a_deep_sleep_follows_when_it_can_and_nobody_waits(world, half):
+def test_a_task_in_a_deep_sleep_follows_when_it_can_and_nobody_waits(world, loop):
     world.deep.add(1)
-    half.install_in("view", half.told.append)
-    half.stops(3, core.TRAP)
-    assert half.told == [""]
-    half.stops(1, core.TRAP)
+    loop.install_in("view", loop.told.append)
+    loop.stops(3, core.TRAP)
+    assert loop.told == [""]
+    loop.stops(1, core.TRAP)
     assert world.records[1].filtered
-    assert half.told == [""]
+    assert loop.told == [""]
 
 
-def test_a_view_without_tasks_has_its_answer_at_once(world, half):
-    half.install_in("a view of nobody", half.told.append)
-    assert half.told == [""]
+def test_a_view_without_tasks_has_its_answer_at_once(world, loop):
+    loop.install_in("a view of nobody", loop.told.append)
+    assert loop.told == [""]
 
 
-def test_two_changes_have_two_answers(world, half):
-    half.install_in("view", half.told.append)
-    half.install_in("view", lambda why: half.told.append("second" + why))
-    for _ in range(2):
-        for tid in (1, 3):
-            if tid in half._running:
-                half.stops(tid, core.TRAP)
-    assert sorted(half.told) == ["", "second"]
+def test_two_changes_have_two_answers(world, loop):
+    loop.install_in("view", loop.told.append)
+    loop.install_in("another view", lambda why: loop.told.append("second" + why))
+    for tid in (4, 1, 3):
+        loop.stops(tid, core.TRAP)
+    assert loop.told == ["second", ""]
 
 
-def test_messages_are_stopped_for_once_in_a_process(world, half):
+def test_who_is_born_meanwhile_is_waited_for_too(world, loop):
+    loop.install_in("view", loop.told.append)
+    world.add(9, 9)
+    loop.stops(1, core.TRAP)
+    loop.stops(3, core.TRAP)
+    assert loop.told == []
+    loop.stops(9, core.TRAP)
+    assert loop.told == [""]
+
+
+def test_who_has_the_filter_from_its_parent_is_no_failure(world, loop):
+    world.refusals = [errno.EBUSY]
+    loop.install_in("view", loop.told.append)
+    loop.stops(1, core.TRAP)
+    loop.stops(3, core.TRAP)
+    assert loop.told == [""]
+    assert world.records[1].filtered
+
+
+def test_messages_are_stopped_for_once_in_a_process(world, loop):
     for tid in (1, 2, 1):
         with pytest.raises(StopIteration):
-            next(half._stop_for_messages(tid))
+            next(loop.installer.stop_for_messages(tid))
     assert world.flags == [SYNCED]
+    assert [world.records[tid].messages for tid in (1, 2, 3)] == [1, 1, 0]
 
 
 def test_who_sleeps_deeply():

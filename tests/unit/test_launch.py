@@ -59,7 +59,7 @@ def test_when_the_core_is_there_the_command_starts(start, tmp_path):
 def test_without_a_core_there_is_no_command(start, word, said):
     with pytest.raises(Failure) as failed:
         start(word, Settings(["true"]))
-    assert (failed.value.args[0], str(failed.value.args[1])) == (1, said)
+    assert (failed.value.status, failed.value.text) == (1, said)
     assert start.calls == ["allow", "disallow"]
 
 

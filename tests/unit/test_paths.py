@@ -192,7 +192,9 @@ def test_rmdir_of_dot_dot_is_ENOTEMPTY_and_rmdir_of_dot_is_EINVAL():
     with planted([Node("dir", 0, "a", Name(("x",), False, "", False))]) as tree:
         for words in ("..", "."):
             expected = change(tree, "rmdir", words, tree.base(1))
-            found = resolve(unreal(), KernelEyes(), "/unreal" + tree.base(1), words, **how("rmdir", words))
+            found = resolve(
+                unreal(), KernelEyes(), "/unreal" + tree.base(1), words, **how("rmdir", words)
+            )
             assert change(tree, "rmdir", found.real, tree.base(1)) == expected
 
 

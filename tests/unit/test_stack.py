@@ -68,9 +68,7 @@ def test_the_name_is_replaced_wherever_the_kernel_put_it(program):
 
 
 def test_only_whole_names_in_their_places_are_replaced(program):
-    memory = program(
-        Memory([b"/aa", b"/aab", b"x/aa"], [b"/aa", b"P=/aa"], [(EXECFN, b"/other")])
-    )
+    memory = program(Memory([b"/aa", b"/aab", b"x/aa"], [b"/aa", b"P=/aa"], [(EXECFN, b"/other")]))
     stack.rename_on_stack(1, b"/aa", b"/bb")
     assert memory.data.count(b"/bb") == 1
     assert b"P=/aa\0" in memory.data  # the environment is the caller's

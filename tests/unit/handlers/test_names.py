@@ -88,9 +88,7 @@ LINKED = [  # what is done with a last link: call, the arguments around the name
 
 
 @pytest.mark.parametrize(("call", "before", "after", "followed"), LINKED)
-def test_a_last_link_is_followed_as_the_call_says(
-    caller, tmp_path, call, before, after, followed
-):
+def test_a_last_link_is_followed_as_the_call_says(caller, tmp_path, call, before, after, followed):
     (tmp_path / "link").symlink_to("file")
     (tmp_path / "file").write_text("")
     verdict, _ = play(caller.calls(call, *before, f"/unreal{tmp_path}/link", *after))
@@ -209,7 +207,9 @@ def test_openat2_reads_its_flags_from_memory(caller, tmp_path):
         assert asked == [Redirect({1: f"{tmp_path}/{end}\0".encode()})]
 
 
-@pytest.mark.parametrize("path", ["/proc/{}/mounts", "/proc/{}/mountinfo", "/proc/{}/task/{}/mounts"])
+@pytest.mark.parametrize(
+    "path", ["/proc/{}/mounts", "/proc/{}/mountinfo", "/proc/{}/task/{}/mounts"]
+)
 def test_the_lists_of_mounts_are_the_views(caller, path):
     me = os.getpid()
     verdict, _ = play(caller.calls("open", path.format(me, me), os.O_RDONLY | os.O_CLOEXEC))
@@ -238,7 +238,9 @@ def magic(caller, tmp_path):
     return str(tmp_path / "cwd")
 
 
-@pytest.mark.parametrize(("size", "data"), [(100, b"/unreal/etc"), (11, b"/unreal/etc"), (3, b"/un")])
+@pytest.mark.parametrize(
+    ("size", "data"), [(100, b"/unreal/etc"), (11, b"/unreal/etc"), (3, b"/un")]
+)
 def test_a_link_of_proc_tells_the_views_name(caller, magic, size, data):
     verdict, _ = play(caller.calls("readlink", magic, 0x5000, size))
     assert verdict == Emulate(len(data), ((0x5000, data),))

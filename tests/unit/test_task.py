@@ -1,0 +1,334 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""A task as a caller: this process is the task, and its own core."""
+
+from __future__ import annotations
+
+import ctypes
+import errno
+import os
+import socket
+from types import SimpleNamespace
+
+import pytest
+
+from pyview import core
+from pyview.handlers.caller import AT_FDCWD
+from pyview.paths import cover_of
+from pyview.syscalls import BY_NAME
+from pyview.task import Task
+from pyview.view import View
+
+NOT_OPEN = 1000
+
+
+@pytest.fixture
+def view():
+    view = View()
+    view.mount("/unreal", view.now(), source="none", kind="unreal")
+    view.mount("/srv a\\b", view.now(), source="x\ty", kind="")
+    return view
+
+
+@pytest.fixture
+def number(view):
+    return cover_of(view, "/unreal").number
+
+
+@pytest.fixture
+def record(monkeypatch):
+    """What C would know of this process; its descriptors' marks are a dict."""
+    made = SimpleNamespace(
+        tid=os.getpid(),
+        view="picture",
+        fs=SimpleNamespace(domain=0, foreign=0),
+        mm=SimpleNamespace(domain=0),
+        foreign_child=0,
+        exec_domain=0,
+        marks={},
+    )
+
+    def dup(_record, fd):
+        return os.dup(fd)
+
+    monkeypatch.setattr(core, "descriptor", dup)
+    monkeypatch.setattr(core, "mark_of", lambda one, fd: one.marks.get(fd, 0))
+    monkeypatch.setattr(core, "task", lambda tid: made if tid == made.tid else None)
+    return made
+
+
+@pytest.fixture
+def task(record, view, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    return Task(record, view, BY_NAME["stat"], (0,) * 6)
+
+
+@pytest.fixture
+def opened(tmp_path):
+    fd = os.open(tmp_path, os.O_RDONLY)
+    yield fd
+    os.close(fd)
+
+
+def errno_of(action, *args, **more):
+    with pytest.raises(OSError) as raised:
+        action(*args, **more)
+    return raised.value.errno
+
+
+def test_its_memory(task):
+    buffer = ctypes.create_string_buffer(b"/etc/passwd")
+    address = ctypes.addressof(buffer)
+    assert task.text(address) == "/etc/passwd"
+    task.store(address + 5, b"g")
+    assert task.peek(address, 6) == b"/etc/g"
+    assert task.process() == os.getpid()
+
+
+# -- directories ---------------------------------------------------------------------------------
+
+
+def test_the_working_directory_has_its_name_in_its_domain(task, record, number, tmp_path):
+    assert task.cwd() == str(tmp_path) == task.directory(AT_FDCWD)
+    record.fs.domain = number
+    assert task.cwd() == f"/unreal{tmp_path}"
+    assert task.cwd_domain() == number
+    found = task.resolve(AT_FDCWD, "x/..", follow=True)
+    assert found.real == f"{tmp_path}/x/.."
+    assert task.resolve(AT_FDCWD, ".", follow=True).name == f"/unreal{tmp_path}"
+
+
+def test_a_removed_working_directory_has_no_name(task, tmp_path, monkeypatch):
+    (tmp_path / "gone").mkdir()
+    monkeypatch.chdir(tmp_path / "gone")
+    (tmp_path / "gone").rmdir()
+    assert errno_of(task.cwd) == errno.ENOENT
+    assert task.resolve(AT_FDCWD, "/etc", follow=True).name == "/etc"
+
+
+def test_a_directory_may_be_called_as_if_it_had_been_removed(task, tmp_path, monkeypatch):
+    (tmp_path / "x (deleted)").mkdir()
+    monkeypatch.chdir(tmp_path / "x (deleted)")
+    assert task.cwd() == f"{tmp_path}/x (deleted)"
+
+
+def test_a_descriptor_has_its_name_in_its_domain(task, record, number, opened, tmp_path):
+    assert task.directory(opened) == str(tmp_path)
+    record.marks[opened] = number
+    assert task.directory(opened) == f"/unreal{tmp_path}"
+    assert task.fd_domain(opened) == number
+
+
+def test_a_descriptor_that_is_none_or_no_directory(task, tmp_path):
+    (tmp_path / "file").write_text("")
+    fd = os.open(tmp_path / "file", os.O_RDONLY)
+    try:
+        assert errno_of(task.directory, fd) == errno.ENOTDIR
+        assert errno_of(task.resolve, fd, "x", follow=True) == errno.ENOTDIR
+    finally:
+        os.close(fd)
+    assert errno_of(task.directory, NOT_OPEN) == errno.EBADF
+
+
+def test_a_descriptor_outside_its_domain_has_no_name(task, record, view, opened, tmp_path):
+    from pyview.view import Past
+
+    view.mount("/bound", Past(view, 0, f"{tmp_path}/other"))
+    record.marks[opened] = cover_of(view, "/bound").number
+    assert errno_of(task.directory, opened) == errno.ENOENT
+
+
+# -- what is noted -------------------------------------------------------------------------------
+
+
+def test_what_happens_to_it_is_told_to_C(task, record, monkeypatch):
+    notes = []
+    monkeypatch.setattr(core, "moved", lambda one, domain: notes.append(("moved", domain)))
+    monkeypatch.setattr(core, "unshared", lambda one: notes.append("unshared"))
+    monkeypatch.setattr(core, "use_domains", lambda: notes.append("domains"))
+    task.moved(3)
+    task.unshared()
+    task.foreign()
+    task.child_is_foreign()
+    task.executes(0)
+    assert notes == [("moved", 3), "unshared"]
+    task.executes(4)
+    assert notes[2:] == ["domains"]
+    assert (record.fs.foreign, record.foreign_child, record.exec_domain) == (1, 1, 4)
+
+
+def test_only_files_and_directories_are_marked(task, opened, monkeypatch):
+    marked = []
+    monkeypatch.setattr(core, "mark", lambda fd, domain: marked.append(domain))
+    read, write = os.pipe()
+    try:
+        task.mark(opened, 5)
+        task.mark(read, 6)
+    finally:
+        os.close(read)
+        os.close(write)
+    assert marked == [5]
+
+
+# -- files ---------------------------------------------------------------------------------------
+
+
+def test_what_lstat_would_say(task, tmp_path):
+    (tmp_path / "dangling").symlink_to("nowhere")
+
+    def exists(words, parent):
+        task.exists(task.resolve(AT_FDCWD, words, follow=False), parent=parent)
+
+    exists("dangling", False)
+    exists("missing", True)
+    exists("missing/", True)
+    assert errno_of(exists, "missing", False) == errno.ENOENT
+    assert errno_of(exists, "missing/x", True) == errno.ENOENT
+
+
+def test_the_head_of_a_program(task, tmp_path):
+    (tmp_path / "script").write_bytes(b"#!/bin/sh\n" + b"x" * 500)
+    os.mkfifo(tmp_path / "fifo")
+
+    def head(words):
+        return task.program_head(task.resolve(AT_FDCWD, words, follow=True), 256)
+
+    assert head("script") == (b"#!/bin/sh\n" + b"x" * 500)[:256]
+    assert head("fifo") == b""
+    assert head("missing") == b""
+    assert head(".") == b""
+
+
+def test_entries_are_those_of_a_listing_that_has_not_begun(task, opened, tmp_path):
+    (tmp_path / "file").write_text("")
+    data = task.entries(opened, 4096)
+    assert b"file\0" in data
+    assert task.entries(opened, 4096) is None  # the offset is the task's own
+
+
+def test_a_file_of_text_is_read_only(task):
+    fd = task.memory_file(b"text", os.O_RDONLY)
+    try:
+        assert os.read(fd, 10) == b"text"
+        assert errno_of(os.write, fd, b"x") == errno.EBADF
+        assert not os.get_inheritable(fd)
+    finally:
+        os.close(fd)
+
+
+def test_what_closes_at_exec(task, opened):
+    assert task.closes_at_exec(opened)
+    os.set_inheritable(opened, True)
+    assert not task.closes_at_exec(opened)
+    assert errno_of(task.closes_at_exec, NOT_OPEN) == errno.EBADF
+
+
+# -- mounts --------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("kind", "lines"),
+    [
+        ("mounts", ["none /unreal unreal rw 0 0", "x\\011y /srv\\040a\\134b none rw 0 0"]),
+        (
+            "mountinfo",
+            [
+                "1000001 1 0:0 / /unreal rw - unreal none rw",
+                "1000002 1 0:0 / /srv\\040a\\134b rw - none x\\011y rw",
+            ],
+        ),
+        (
+            "mountstats",
+            [
+                "device none mounted on /unreal with fstype unreal",
+                "device x\\011y mounted on /srv\\040a\\134b with fstype none",
+            ],
+        ),
+    ],
+)
+def test_the_views_mounts_follow_the_kernels(task, kind, lines):
+    with open(f"/proc/self/{kind}") as file:
+        kernels = file.read()
+    text = task.mounts_text(kind).decode()
+    assert text.startswith(kernels)
+    assert text[len(kernels) :].splitlines() == lines
+
+
+# -- proc ----------------------------------------------------------------------------------------
+
+
+def test_links_of_proc_lead_into_their_domains(task, record, number, opened, tmp_path):
+    me = os.getpid()
+    record.fs.domain = record.mm.domain = record.marks[opened] = number
+    for link, name in (
+        ("cwd", f"/unreal{tmp_path}"),
+        (f"task/{me}/cwd", f"/unreal{tmp_path}"),
+        (f"fd/{opened}", f"/unreal{tmp_path}"),
+        ("exe", "/unreal" + os.readlink("/proc/self/exe")),
+    ):
+        assert task.proc_name(f"/proc/{me}/{link}") == name
+        assert task.proc_domain(f"/proc/{me}/{link}") == number
+    assert task.proc_name(f"/proc/{me}/root") is None
+    assert task.proc_name("/proc/1/cwd") is None
+    assert task.proc_name("/etc/cwd") is None
+
+
+def test_through_a_link_of_proc(task, record, number, tmp_path):
+    (tmp_path / "sub").mkdir()
+    record.fs.domain = number
+    found = task.resolve(AT_FDCWD, f"/proc/{os.getpid()}/cwd/sub", follow=True)
+    assert (found.name, found.number) == (f"/unreal{tmp_path}/sub", number)
+    found = task.resolve(AT_FDCWD, "/proc/self/cwd", follow=True)
+    assert found.number == number
+    assert found.real == f"/proc/{os.getpid()}/cwd"
+    record.fs.domain = 0
+    assert task.resolve(AT_FDCWD, "/proc/self/cwd/sub", follow=True).name == f"{tmp_path}/sub"
+
+
+def test_self_is_the_task_and_not_the_core(record, view):
+    record.tid = os.getppid()
+    other = Task(record, view, BY_NAME["stat"], (0,) * 6)
+    found = other.resolve(AT_FDCWD, "/proc/self/status", follow=True)
+    assert found.name == f"/proc/{os.getppid()}/status"
+    found = other.resolve(AT_FDCWD, "/proc/thread-self/status", follow=True)
+    assert found.name == f"/proc/{os.getppid()}/task/{os.getppid()}/status"
+
+
+def test_a_link_of_proc_to_no_file_leads_nowhere(task):
+    read, write = os.pipe()
+    try:
+        found = task.resolve(AT_FDCWD, f"/proc/self/fd/{read}/x", follow=True)
+        assert errno_of(os.stat, found.real) == errno.ENOTDIR
+    finally:
+        os.close(read)
+        os.close(write)
+
+
+# -- sockets -------------------------------------------------------------------------------------
+
+
+def test_the_names_of_sockets(task, tmp_path):
+    with socket.socket(socket.AF_UNIX) as server, socket.socket(socket.AF_UNIX) as client:
+        server.bind("s")
+        server.listen()
+        client.connect("s")
+        assert task.socket_address(server.fileno(), False) == b"s"
+        assert task.socket_address(client.fileno(), True) == b"s"
+        assert task.socket_address(client.fileno(), False) == b""
+        assert task.socket_address(server.fileno(), True) == b""
+    with socket.socket() as other:
+        assert task.socket_address(other.fileno(), False) == b""
+
+
+def test_what_is_no_socket_has_no_name(task, opened):
+    assert task.socket_address(opened, False) == b""
+
+
+def test_bound_names_are_the_views(task, view, monkeypatch):
+    told = []
+    monkeypatch.setattr(core, "has_sockets", told.append)
+    task.socket_named(b"/real", b"/shown")
+    assert task.socket_name(b"/real") == b"/shown"
+    assert told == ["picture"]
+    task.socket_named(b"/real", None)
+    assert task.socket_name(b"/real") is None
+    task.socket_named(b"/never", None)
