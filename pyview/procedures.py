@@ -58,18 +58,26 @@ def encode(words: Mapping[int, Word], address: int) -> tuple[dict[int, int], byt
 
 
 def run(tid: int, regs: Any, number: int, args: tuple[int, ...]) -> Generator[Step, Stop, int]:
-    """Run one call in a task that is stopped outside of any call, at an instruction `regs.ip`."""
+    """Run one call in a task that is stopped outside of any call, at an instruction `regs.ip`.
+
+    Signals stay pending meanwhile.  Whoever calls this gives the task its registers back, also
+    after Lost (only SIGSTOP can't be kept out).
+    """
     mine = core.copy_registers(regs)
     mine.nr, mine.value = core.NO_CALL, number
     for index, value in enumerate(args):
         mine.args[index] = value & MASK
     core.set_registers(tid, mine)
-    stop = yield core.TO_EXIT, 0
-    while stop.kind != core.EXIT:
-        if stop.kind not in (core.ENTRY, core.TRACED, core.TRAP):  # a TRAP that came late
-            raise Lost
+    mask = core.block_signals(tid)
+    try:
         stop = yield core.TO_EXIT, 0
-    return int(stop.value)
+        while stop.kind != core.EXIT:
+            if stop.kind not in (core.ENTRY, core.TRACED, core.TRAP):  # a TRAP that came late
+                raise Lost
+            stop = yield core.TO_EXIT, 0
+        return int(stop.value)
+    finally:
+        core.unblock_signals(tid, mask)
 
 
 def place(
@@ -99,7 +107,11 @@ def redirected(
     registers, fits = place(tid, saved, words)
     mapped = 0
     if not fits:
-        mapped = yield from _map(tid, saved, numbers, at_entry)
+        try:
+            mapped = yield from _map(tid, saved, numbers, at_entry)
+        except Lost:
+            _restart(tid, saved)
+            raise
         registers, fits = place(tid, saved, words, mapped)
         at_entry = False
     for index, value in registers.items():
@@ -190,7 +202,11 @@ def revealed(
     saved.nr = number
     regs = core.copy_registers(saved)
     regs.ip -= core.CALL_LENGTH
-    yield from run(tid, regs, prctl, (PR_SET_DUMPABLE, 1, 0, 0, 0))
+    try:
+        yield from run(tid, regs, prctl, (PR_SET_DUMPABLE, 1, 0, 0, 0))
+    except Lost:
+        _restart(tid, saved)
+        raise
     regs.nr, regs.value = core.NO_CALL, number
     core.set_registers(tid, regs)
 
@@ -204,11 +220,9 @@ def install(
     after a call.  Errors: those of seccomp(2), EMFILE.
     """
     saved = core.registers(tid)
-    mask = core.block_signals(tid)
     try:
         value, mine = yield from _install(tid, saved, program, numbers, flags)
     finally:
-        core.unblock_signals(tid, mask)
         core.set_registers(tid, saved)
     if value < 0:
         raise OSError(-value, os.strerror(-value))

@@ -256,7 +256,10 @@ class Tracer:
         if stop.kind == core.DEAD:
             del self._running[tid]
             self._how.pop(tid, None)
-            procedure.close()
+            try:
+                procedure.close()
+            except core.Gone:
+                pass  # what it wanted to restore has gone too
             self._installer.ended(tid)
         elif stop.kind == core.BORN:
             core.resume(tid, self._how[tid])

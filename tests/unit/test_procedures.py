@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import copy
 import errno
+from itertools import pairwise
 from types import SimpleNamespace
 
 import pytest
@@ -136,7 +137,7 @@ def test_what_is_encoded_is_where_the_registers_point(given_, address):
             assert at(pointer, len(text)) == text
             spans.append((pointer, len(text)))
     spans.sort()
-    for (start, length), (following, _) in zip(spans, spans[1:], strict=False):
+    for (start, length), (following, _) in pairwise(spans):
         assert start + length <= following
 
 
