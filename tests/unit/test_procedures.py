@@ -18,7 +18,7 @@ from pyview.verdicts import Block
 
 TO_EXIT = (core.TO_EXIT, 0)
 NUMBERS = {"mmap": 9, "munmap": 11, "prctl": 157, "seccomp": 317, "close": 3}
-TID, SP, IP = 7, 0x7000_0000, 0x400_000
+TID, SP, IP = 0x7FFFFFF0, 0x7000_0000, 0x400_000
 
 
 def registers(**values):
@@ -33,10 +33,11 @@ class Task:
         self.regs = registers()
         self.stored: dict[int, bytes] = {}
         self.writable = True
+        self.blocked = False
         self.record = SimpleNamespace(let_next=0, tid=TID)
         self.notes = []
         for name in ("registers", "set_registers", "poke", "task", "interrupt", "reply",
-                     "call_site", "descriptor"):  # fmt: skip
+                     "call_site", "descriptor", "block_signals", "unblock_signals"):  # fmt: skip
             monkeypatch.setattr(core, name, getattr(self, name))
         monkeypatch.setattr(core, "copy_registers", copy.deepcopy)
 
@@ -60,6 +61,15 @@ class Task:
 
     def reply(self, listener, cookie, value):
         self.notes.append(("reply", listener, cookie, value))
+
+    def block_signals(self, tid):
+        assert not self.blocked
+        self.blocked = True
+        return 0x55
+
+    def unblock_signals(self, tid, mask):
+        assert mask == 0x55
+        self.blocked = False
 
     def call_site(self, tid):
         return 0x5000
@@ -177,14 +187,38 @@ def test_a_call_is_run_where_the_task_stands(task):
     assert task.regs.args == [1, MASK, 30, 40, 50, 60]
     assert procedure.send(stop(core.ENTRY)) == TO_EXIT
     assert procedure.send(stop(core.TRACED)) == TO_EXIT
+    assert procedure.send(stop(core.TRAP)) == TO_EXIT  # of an interrupt that came late
+    assert task.blocked
     assert last(procedure, task.exits(-5)) == -5
+    assert not task.blocked
 
 
-def test_a_signal_before_the_call_loses_the_task(task):
+@pytest.mark.parametrize("kind", [core.SIGNAL, core.GROUP])
+def test_a_stop_before_the_call_loses_the_task(task, kind):
     procedure = procedures.run(TID, task.regs, 39, ())
     next(procedure)
     with pytest.raises(Lost):
-        procedure.send(stop(core.SIGNAL))
+        procedure.send(stop(kind))
+    assert not task.blocked
+
+
+def test_a_task_that_is_lost_while_something_is_mapped_makes_its_call_again(task):
+    task.writable = False
+    procedure = procedures.redirected(TID, 2, {0: b"/etc/x\0"}, NUMBERS, False)
+    next(procedure)
+    with pytest.raises(Lost):
+        procedure.send(stop(core.GROUP))
+    assert task.regs.args == [10, 20, 30, 40, 50, 60]
+    assert (task.regs.nr, task.regs.value, task.regs.ip) == (2, RESTARTNOINTR & MASK, IP)
+
+
+def test_a_task_that_is_lost_while_it_installs_is_as_it_was(task):
+    before = copy.deepcopy(task.regs)
+    procedure = procedures.install(TID, b"", NUMBERS, LISTENER)
+    next(procedure)
+    with pytest.raises(Lost):
+        procedure.send(stop(core.GROUP))
+    assert task.regs == before
 
 
 # -- the task's own call, with other arguments ---------------------------------------------------
@@ -203,7 +237,7 @@ def test_a_redirected_call_leaves_the_registers_as_they_were(task, at_entry):
         assert task.regs.ip == IP - core.CALL_LENGTH
         assert (task.regs.nr, task.regs.value) == (core.NO_CALL, 2)
         assert task.record.let_next == 1
-    for kind in (core.ENTRY, core.TRACED, core.BORN):
+    for kind in (core.ENTRY, core.TRACED, core.TRAP):
         assert procedure.send(stop(kind)) == TO_EXIT
     assert last(procedure, task.exits(3, ip=IP, nr=MASK)) == (3, 0)
     assert task.regs.args == [10, 20, 30, 40, 50, 60]
@@ -218,7 +252,7 @@ def test_a_program_that_was_executed_has_other_registers(task):
     assert task.regs == before
 
 
-@pytest.mark.parametrize("kind", [core.SIGNAL, core.TRAP, core.GROUP])
+@pytest.mark.parametrize("kind", [core.SIGNAL, core.GROUP])
 def test_a_call_that_a_signal_came_before_is_made_again(task, kind):
     procedure = procedures.redirected(TID, 2, {0: b"/etc/x\0"}, NUMBERS, False)
     next(procedure)
