@@ -22,7 +22,7 @@ from hypothesis import event, given, settings
 from hypothesis import strategies as st
 
 from pyview.paths import cover_of, resolve
-from pyview.view import Past, View
+from pyview.view import _NUMBERS, Past, View
 
 HEADER = (Path(__file__).resolve().parents[2] / "csrc" / "pyview.h").read_text(encoding="utf-8")
 PLAIN, SLOW = 0, 1
@@ -38,16 +38,10 @@ ffi = FFI()
 ffi.cdef(bare(HEADER.split("/* cffi: begin */")[1].split("/* cffi: end */")[0]))
 ffi.cdef(bare(re.search(r"struct pv_where \{.*?\n\};", HEADER, re.DOTALL)[0])
          .replace("2 * PV_PATH_MAX", "8192"))  # fmt: skip
-ffi.cdef("""
-int pv_where(struct pv_task *t, int dirfd, const char *path, int nofollow, struct pv_where *w,
-             uint64_t *key);
-void pv_where_done(struct pv_where *w);
-int pv_where_base(struct pv_task *t, int dirfd, struct pv_where *w);
-int pv_is_clean(uint64_t key);
-uint64_t pv_key(struct pv_task *t, int relative, int nofollow, const char *path);
-int pv_names_mount(const struct pv_view *v, const char *path);
-int pv_is_parent(const struct pv_view *v, uint64_t dev, uint64_t ino);
-""")
+for name in ("pv_where", "pv_where_done", "pv_where_base", "pv_is_clean", "pv_key",
+             "pv_names_mount", "pv_is_parent"):  # fmt: skip
+    line = re.search(rf"^[^\n]*\b{name}\([^;]*;", HEADER, re.MULTILINE)[0]
+    ffi.cdef(line.replace("enum pv_verdict", "int"))
 lib = ffi.dlopen(find_spec("pyview._core").origin)
 
 
@@ -116,6 +110,8 @@ def _back():
 
 def unreal(top):
     """A view with unreal; and `top` bound to a place that is one deeper."""
+    _NUMBERS.clear()  # as in a core that has just started
+    _NUMBERS["", ""] = 0
     view = View()
     view.mount("/unreal", view.now())
     view.mount("/unreal", view.now())
@@ -303,11 +299,22 @@ def test_what_is_clean_in_one_domain_is_not_in_another(looker, tmp_path):
     assert looker.where(f"/unreal{tmp_path}/absolute", follow=True)[0] == SLOW
 
 
+@pytest.mark.parametrize("number", [1, 63, 64, 65, 1000])
+def test_a_descriptor_remembers_its_domain_whatever_its_number(looker, tmp_path, number):
+    """Numbers are never reused: a core that has seen many mounts has large ones."""
+    fd = os.open(tmp_path, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        lib.pv_mark(fd, number)
+        assert lib.pv_mark_of(looker.task, fd) == number
+    finally:
+        os.close(fd)
+
+
 # -- keys ----------------------------------------------------------------------------------------
 
 
-def key_of(looker, words, *, relative=0, nofollow=0):
-    return lib.pv_key(looker.task, relative, nofollow, ffi.new("char[]", words))
+def key_of(looker, words, *, relative=0):
+    return lib.pv_key(looker.task, relative, ffi.new("char[]", words))
 
 
 @given(st.binary(max_size=40), st.binary(max_size=40))
@@ -326,7 +333,6 @@ def test_a_key_is_of_one_way_to_look_in_one_place(looker):
     words = b"some/name/of/a/file"
     keys = [
         key_of(looker, words),
-        key_of(looker, words, nofollow=1),
         key_of(looker, words, relative=1),
         key_of(other, words),
     ]

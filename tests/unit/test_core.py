@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""The door to C, as far as it opens without a traced task; and one tracer, in a process of its own."""
+"""The door to C, as far as it opens without a task; and one tracer, in a process of its own."""
 
 from __future__ import annotations
 

@@ -321,6 +321,8 @@ def test_a_mount_is_busy_while_something_of_it_is_used(world):
     record.marks[0] = number
     assert busy()
     assert not world.tracer.busy(View(9), mount)
+    root = world.view.mounts[0]
+    assert not world.tracer.busy(world.view, root)  # of domain 0 everything is
 
 
 def test_a_change_without_mounts_needs_no_filter(world, monkeypatch):

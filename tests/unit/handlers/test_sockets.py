@@ -127,7 +127,7 @@ def test_a_socket_tells_its_name_in_the_view(caller, call, value, fd, peer):
 
 
 def test_a_datagram_tells_its_senders_name(caller):
-    address, length = out(caller, "recvfrom", 100)
+    address, _ = out(caller, "recvfrom", 100)
     play(caller, 5)
     assert caller.memory[address].startswith(unix_address(KNOWN[1]))
 
