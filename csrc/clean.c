@@ -30,13 +30,13 @@ static uint64_t mix(uint64_t h, uint64_t v)
 }
 
 /* The key of a name as the task would look it up; never 0. */
-uint64_t pv_key(struct pv_task *t, int relative, const char *path)
+uint64_t pv_key(struct pv_task *t, int relative, int domain, const char *path)
 {
 	uint64_t h = mix(generation, relative ? t->fs->serial : 0), word;
 	size_t left = strlen(path);
 
 	h = mix(h, t->view ? t->view->serial : 0);
-	h = mix(h, left);
+	h = mix(h, (uint64_t)(unsigned)domain << 32 | left);
 	for (; left >= 8; left -= 8, path += 8) {
 		memcpy(&word, path, 8);
 		h = mix(h, word);

@@ -2,9 +2,9 @@
 /* marks.c - through which domain a descriptor was opened.
  *
  * The kernel's own open file carries it, so nothing can drift: dup, fork, exec and descriptor
- * passing keep it, close drops it.  A file or directory opened through domain D has D as its
- * F_SETSIG value, which means something only together with O_ASYNC, and neither regular files nor
- * directories ever send that signal.  O_PATH descriptors take no fcntl: the core keeps a second
+ * passing keep it, close drops it.  A file or directory opened through a domain has the domain's
+ * mark as its F_SETSIG value, which means something only together with O_ASYNC, and neither
+ * regular files nor directories ever send that signal.  There are 64 marks.  O_PATH descriptors take no fcntl: the core keeps a second
  * O_PATH descriptor of each and compares with kcmp(2); that pins a directory, nothing more. */
 #define _GNU_SOURCE
 #include "pyview.h"
@@ -20,6 +20,7 @@
 
 static struct { int fd, domain; dev_t dev; ino_t ino; } paths[PATHS];
 static unsigned npaths;
+static int marks[_NSIG];    /* the domain of each mark, 0: free */
 static int used;            /* some name in another domain than 0 has been used */
 
 int pv_domains_used(void)
@@ -32,13 +33,23 @@ void pv_use_domains(void)
 	used = 1;
 }
 
-/* Remember that `fd`, a descriptor of the core, is of `domain`.  -EBADF for O_PATH. */
+/* Remember that `fd`, a descriptor of the core, is of `domain`.  -EBADF for O_PATH, -ENOSPC when
+ * there is no mark left for another domain. */
 int pv_mark(int fd, int domain)
 {
-	if (domain <= 0 || domain >= _NSIG)
+	int mark = 1;
+
+	if (domain <= 0)
 		return 0;
+	while (mark < _NSIG && marks[mark] && marks[mark] != domain)
+		mark++;
+	if (mark == _NSIG)
+		return -ENOSPC;
 	used = 1;
-	return fcntl(fd, F_SETSIG, domain) < 0 ? -errno : 0;
+	if (fcntl(fd, F_SETSIG, mark) < 0)
+		return -errno;
+	marks[mark] = domain;
+	return 0;
 }
 
 /* The same for an O_PATH descriptor, which the core keeps a copy of. */
@@ -86,8 +97,7 @@ int pv_mark_of(struct pv_task *t, int fd)
 	if (mine < 0)
 		return 0;
 	int mark = fcntl(mine, F_GETSIG);
-	if (mark < 0)
-		mark = path_mark(mine);
+	int domain = mark < 0 ? path_mark(mine) : mark < _NSIG ? marks[mark] : 0;
 	close(mine);
-	return mark;
+	return domain;
 }

@@ -307,7 +307,7 @@ static enum pv_verdict unlinked(struct pv_task *t, int dirfd, struct pv_where *w
                                 const char *path, uint64_t *key)
 {
 	if (dirfd == AT_FDCWD || !w->relative) {
-		*key = pv_key(t, w->relative, path);
+		*key = pv_key(t, w->relative, w->domain, path);
 		if (pv_is_clean(*key))
 			return PV_PLAIN;
 	}

@@ -220,7 +220,7 @@ int pv_where_base(struct pv_task *t, int dirfd, struct pv_where *w);
 int pv_names_mount(const struct pv_view *v, const char *path);
 int pv_is_parent(const struct pv_view *v, uint64_t dev, uint64_t ino);
 int pv_is_clean(uint64_t key);
-uint64_t pv_key(struct pv_task *t, int relative, const char *path);
+uint64_t pv_key(struct pv_task *t, int relative, int domain, const char *path);
 
 enum { PV_TO_PYTHON, PV_ANSWERED, PV_LET_RUN, PV_UNREADABLE };
 int pv_dispatch_notice(struct pv_task *t, struct pv_stop *s);

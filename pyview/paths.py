@@ -24,7 +24,10 @@ class Eyes(Protocol):
         """The target of a link.  Errors: EINVAL when it is none, ENOENT, EACCES..."""
 
     def is_directory(self, real: str) -> bool:
-        """Whether `real`, which is no link, is a directory."""
+        """Whether `real`, which is no link, is a directory that the caller may enter.
+
+        Errors: EACCES when it is one that it may not, ENOENT.
+        """
 
     def is_magic(self, real: str) -> bool:
         """Whether `real` is a link of proc that leads to a file rather than to a name."""
@@ -80,16 +83,57 @@ def real_of(cover: Cover, name: str) -> str:
 
 
 class _Walk:
-    """One resolution under way: `at` is canonical and has been reached."""
+    """One resolution under way: `at` is canonical and has been reached, `todo` is to come."""
 
-    def __init__(self, view: View, eyes: Eyes, base: str) -> None:
+    def __init__(
+        self, view: View, eyes: Eyes, base: str, path: str, how: tuple[bool, bool, bool]
+    ) -> None:
         self.view, self.eyes = view, eyes
-        self.at, self.links = base, 0
-        self.cover = cover_of(view, base)
+        self.at = "/" if path.startswith("/") else base
+        self.follows, self.entry, self.makes = how
+        self.todo = [part for part in reversed(path.split("/")) if part]
+        self.slash = path.endswith("/")
+        self.tail: list[str] = []  # what is left to the kernel
+        self.links = 0
+        self.cover = cover_of(view, self.at)
         self.stays = True  # in the domain it started in
         self.plain = True  # no domain was entered after a link or a ".."
         self.strayed = False  # a link or ".." was met
         self.beyond: Cover | None = None  # what a magic link at the end leads to lies there
+
+    def step(self, part: str) -> None:
+        """Go on by one name.  Errors: whatever the kernel says of it."""
+        last = not any(self.todo)
+        if part in ("", "."):
+            if part and last:
+                self.tail = ["."]
+        elif part == "..":
+            if (last and self.entry) or not self.is_directory():
+                self.tail = [part, *reversed(self.todo)]
+                return
+            self.up()
+            if last:
+                self.tail = ["."]
+        else:
+            self.name(self.child(part), last)
+
+    def name(self, child: str, last: bool) -> None:
+        kept = not self.follows and (self.entry or not self.slash)
+        kept = last and (kept or (self.makes and self.slash))
+        target = None if kept else self.look(child, last)
+        if target is not None:
+            self.slash = self.slash or (last and target.endswith("/"))
+            self.follow(target)
+            return
+        self.to(child)
+        if not last and not self.may_enter():
+            self.tail = [*reversed(self.todo)]  # ENOTDIR or EACCES, says the kernel
+
+    def may_enter(self) -> bool:
+        try:
+            return self.is_directory()
+        except OSError:
+            return False
 
     def to(self, name: str) -> None:
         cover = cover_of(self.view, name)
@@ -129,14 +173,14 @@ class _Walk:
                 return None
             raise
 
-    def follow(self, target: str, todo: list[str]) -> None:
+    def follow(self, target: str) -> None:
         self.strayed = True
         self.links += 1
         if self.links > LINKS:
             raise refuse(errno.ELOOP)
         if target.startswith("/"):
             self.to("/")
-        todo.extend(reversed(target.split("/")))
+        self.todo.extend(reversed(target.split("/")))
 
     def is_directory(self) -> bool:
         if self.cover.number < 0:
@@ -145,58 +189,41 @@ class _Walk:
 
 
 def resolve(
-    view: View, eyes: Eyes, base: str, path: str, *, follow: bool = True, entry: bool = False
+    view: View,
+    eyes: Eyes,
+    base: str,
+    path: str,
+    *,
+    follow: bool = True,
+    entry: bool = False,
+    makes: bool = False,
 ) -> Found:
     """Where `path` leads from the directory `base` (canonical, in the view).
 
     `entry`: the last name is that of an entry to be made or removed, so neither a slash after it
     makes a link be followed, nor is a last `..` resolved: the kernel has an error for each.
+    `makes`: a file is made if there is none (O_CREAT); with a slash at its end, also at the end of
+    a link's target, the kernel refuses the name (EISDIR) before it looks at it.
 
     Errors: ELOOP after 40 links, ENOENT for "".
     """
     if not path:
         raise refuse(errno.ENOENT, path)
-    walk = _Walk(view, eyes, "/" if path.startswith("/") else base)
-    slash = path.endswith("/")
-    todo = [part for part in reversed(path.split("/")) if part]
-    tail: list[str] = []
-    while todo:
-        part = todo.pop()
-        last = not any(todo)
-        if part in ("", "."):
-            if part and last:
-                tail = ["."]
-            continue
+    walk = _Walk(view, eyes, base, path, (follow, entry, makes))
+    while walk.todo and not walk.tail:
+        part = walk.todo.pop()
         try:
-            if part == "..":
-                if (last and entry) or not walk.is_directory():
-                    tail = [part, *reversed(todo)]
-                    break
-                walk.up()
-                if last:
-                    tail = ["."]
-                continue
-            child = walk.child(part)
-            kept = last and not follow and (entry or not slash)
-            target = None if kept else walk.look(child, last)
+            walk.step(part)
         except OSError as error:
             if error.errno == errno.ELOOP:
                 raise
-            tail = [part, *reversed(todo)]
-            break
-        if target is None:
-            walk.to(child)
-            if not last and walk.cover.number >= 0 and not walk.is_directory():
-                tail = [*reversed(todo)]  # ENOTDIR, says the kernel
-                break
-        else:
-            walk.follow(target, todo)
-    return _found(walk, tail, slash)
+            walk.tail = [part, *reversed(walk.todo)]
+    return _found(walk)
 
 
-def _found(walk: _Walk, tail: list[str], slash: bool) -> Found:
+def _found(walk: _Walk) -> Found:
     name, cover = walk.at, walk.cover
-    words = [part for part in tail if part]
+    words = [part for part in walk.tail if part]
     beyond = "".join("/" + part for part in words)
     plain_tail = [part for part in words if part not in (".", "..")]
     full = (("" if name == "/" else name) + "".join("/" + p for p in plain_tail)) or "/"
@@ -205,7 +232,7 @@ def _found(walk: _Walk, tail: list[str], slash: bool) -> Found:
         return Found(full, cover, cover.mount.tree.real(rest), rest, False, False)
     real = real_of(cover, name)
     real = ("" if real == "/" and beyond else real) + beyond
-    if slash and not real.endswith("/"):
+    if walk.slash and not real.endswith("/"):
         real += "/"
     if walk.beyond is not None:
         return Found(full, walk.beyond, real, "", walk.stays, False)

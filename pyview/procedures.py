@@ -112,6 +112,11 @@ def redirected(
         except Lost:
             _restart(tid, saved)
             raise
+        except OSError as error:
+            last = core.copy_registers(saved)
+            last.value = -(error.errno or errno.ENOMEM) & MASK
+            core.set_registers(tid, last)
+            raise
         registers, fits = place(tid, saved, words, mapped)
         at_entry = False
     for index, value in registers.items():

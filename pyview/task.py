@@ -39,7 +39,11 @@ class CoreEyes:
         return os.readlink(real)
 
     def is_directory(self, real: str) -> bool:
-        return stat.S_ISDIR(os.lstat(real).st_mode)
+        try:
+            os.stat(os.path.join(real, "."))
+        except NotADirectoryError:
+            return False
+        return True
 
     def is_magic(self, real: str) -> bool:
         return real.startswith("/proc/") and _MAGIC.fullmatch(real) is not None
@@ -87,9 +91,12 @@ class Task:
         core.poke(self.tid, address, data)
 
     # -- names -----------------------------------------------------------------------------
-    def resolve(self, dirfd: int, path: str, *, follow: bool, entry: bool = False) -> Found:
+    def resolve(
+        self, dirfd: int, path: str, *, follow: bool, entry: bool = False, makes: bool = False
+    ) -> Found:
         base = "/" if path.startswith("/") else self.directory(dirfd)
-        found = resolve(self.view, CoreEyes(self), base, path, follow=follow, entry=entry)
+        eyes = CoreEyes(self)
+        found = resolve(self.view, eyes, base, path, follow=follow, entry=entry, makes=makes)
         if self._debug is not None:
             self._debug("p", self.view, self.tid, path, "->", found.name, found.number, found.real)
         return found
@@ -165,18 +172,21 @@ class Task:
         import _socket
 
         try:
-            mine = _socket.socket(fileno=core.descriptor(self._record, fd))
+            mine = core.descriptor(self._record, fd)
         except OSError:
             return b""
+        if not stat.S_ISSOCK(os.fstat(mine).st_mode):
+            os.close(mine)
+            return b""
+        end = _socket.socket(fileno=mine)
         try:
-            if mine.family != _socket.AF_UNIX:
+            if end.family != _socket.AF_UNIX:
                 return b""
-            name = mine.getpeername() if peer else mine.getsockname()
-            return os.fsencode(name)
+            return os.fsencode(end.getpeername() if peer else end.getsockname())
         except OSError:
-            return b""
+            return b""  # not connected
         finally:
-            mine.close()
+            end.close()
 
     def closes_at_exec(self, fd: int) -> bool:
         try:

@@ -132,7 +132,11 @@ class KernelEyes:
         return os.readlink(real)
 
     def is_directory(self, real: str) -> bool:
-        return stat.S_ISDIR(os.lstat(real).st_mode)
+        try:
+            os.stat(os.path.join(real, "."))
+        except NotADirectoryError:
+            return False
+        return True
 
     def is_magic(self, real: str) -> bool:
         return False

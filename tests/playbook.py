@@ -78,9 +78,9 @@ class Nobody:
                 at = address - start
                 self.memory[start] = (old[:at] + data + old[at + len(data) :])[: len(old)]
 
-    def resolve(self, dirfd: int, path: str, *, follow: bool, entry: bool = False) -> Found:
+    def resolve(self, dirfd: int, path: str, **how: bool) -> Found:
         base = "/" if path.startswith("/") else self.directory(dirfd)
-        return resolve(self.view, KernelEyes(), base, path, follow=follow, entry=entry)
+        return resolve(self.view, KernelEyes(), base, path, **how)
 
     def directory(self, dirfd: int) -> str:
         if dirfd == AT_FDCWD:

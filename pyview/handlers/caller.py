@@ -29,7 +29,9 @@ class Caller(Protocol):
     def store(self, address: int, data: bytes) -> None:
         """Store bytes in its memory, as far as it can be written."""
 
-    def resolve(self, dirfd: int, path: str, *, follow: bool, entry: bool = False) -> Found:
+    def resolve(
+        self, dirfd: int, path: str, *, follow: bool, entry: bool = False, makes: bool = False
+    ) -> Found:
         """Where a name leads for it: paths.resolve.  Errors: those of path_resolution(7)."""
 
     def directory(self, dirfd: int) -> str:

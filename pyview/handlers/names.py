@@ -38,10 +38,9 @@ def find(caller: Caller, dirfd_index: int | None, path_index: int) -> Found | No
         return None
     dirfd = AT_FDCWD if dirfd_index is None else as_fd(caller.args[dirfd_index])
     arg, flags = caller.call.args[path_index], lookup_flags(caller, path_index)
-    # A file can't be made by a name with a slash at its end: EISDIR, before any link is looked at.
-    makes = caller.call.op == "open" and path.endswith("/") and flags & os.O_CREAT
-    entry = arg.entry or bool(makes)
-    return caller.resolve(dirfd, path, follow=arg.follows(flags) and not entry, entry=entry)
+    makes = caller.call.op == "open" and bool(flags & os.O_CREAT)
+    follow = arg.follows(flags)
+    return caller.resolve(dirfd, path, follow=follow, entry=arg.entry, makes=makes)
 
 
 def as_word(real: str) -> bytes:

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import errno
 import os
+import re
 
 from pyview.abi.words import as_fd
 from pyview.api import refuse
@@ -18,6 +19,7 @@ CLONE_UNTRACED = 0x00800000
 AT_EMPTY_PATH = 0x1000
 HEAD = 256  # BINPRM_BUF_SIZE: how much of a script the kernel looks at
 SCRIPTS = 5  # interpreters of interpreters: one more is ELOOP
+BLANKS = b" \t"
 POINTER = 8  # bytes
 
 
@@ -75,10 +77,12 @@ def _interpreted(caller: Caller, where: Found, shown: str) -> tuple[dict[int, Wo
     """What to execute instead when the interpreter of a script is not the kernel's to find."""
     arguments: list[bytes] = []
     name = shown
-    for _ in range(SCRIPTS):
+    for depth in range(SCRIPTS + 1):
         line = _script_line(caller.program_head(where, HEAD))
         if line is None:
             break
+        if depth == SCRIPTS:
+            raise refuse(errno.ELOOP)
         interpreter, option = line
         found = caller.resolve(AT_FDCWD, os.fsdecode(interpreter), follow=True)
         arguments = [interpreter, *([option] if option else []), os.fsencode(name), *arguments[1:]]
@@ -89,21 +93,28 @@ def _interpreted(caller: Caller, where: Found, shown: str) -> tuple[dict[int, Wo
             if shown.startswith("/dev/fd/") and caller.closes_at_exec(int(shown.split("/")[3])):
                 raise refuse(errno.ENOENT, shown)  # the interpreter could not open its script
             return _with_arguments(caller, found, arguments), b""
-    else:
-        raise refuse(errno.ELOOP)
     return {}, b""
 
 
 def _script_line(head: bytes) -> tuple[bytes, bytes] | None:
-    """The interpreter and its one argument from "#!...", cf. Linux fs/binfmt_script.c."""
+    """The interpreter and its one argument from "#!...", as Linux fs/binfmt_script.c reads it.
+
+    None for what is no script, and for a line that the kernel refuses: it says so itself.
+    """
     if not head.startswith(b"#!"):
         return None
-    line, newline, _ = head[2:].partition(b"\n")
-    line = line.strip(b" \t")
-    if not line or (not newline and len(head) >= HEAD and b" " not in line):
-        return None
-    interpreter, _, option = line.replace(b"\t", b" ", 1).partition(b" ")
-    return interpreter, option.strip(b" \t")
+    page = head[:HEAD].ljust(HEAD, b"\0")
+    line, newline, _ = page[2:].partition(b"\n")
+    if not newline:  # cut: the name at least must be whole
+        line = page[2 : HEAD - 1]
+        if not any(c in line.lstrip(BLANKS) for c in b" \t\0"):
+            return None
+    else:
+        line = line.rstrip(BLANKS)
+    line = line.lstrip(BLANKS)
+    name = re.split(rb"[ \t\0]", line, maxsplit=1)[0]
+    rest = line[len(name) :].split(b"\0")[0]
+    return (name, rest.lstrip(BLANKS)) if name else None
 
 
 def _with_arguments(caller: Caller, found: Found, first: list[bytes]) -> dict[int, Word]:

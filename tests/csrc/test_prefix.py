@@ -313,8 +313,8 @@ def test_a_descriptor_remembers_its_domain_whatever_its_number(looker, tmp_path,
 # -- keys ----------------------------------------------------------------------------------------
 
 
-def key_of(looker, words, *, relative=0):
-    return lib.pv_key(looker.task, relative, ffi.new("char[]", words))
+def key_of(looker, words, *, relative=0, domain=0):
+    return lib.pv_key(looker.task, relative, domain, ffi.new("char[]", words))
 
 
 @given(st.binary(max_size=40), st.binary(max_size=40))
@@ -334,6 +334,7 @@ def test_a_key_is_of_one_way_to_look_in_one_place(looker):
     keys = [
         key_of(looker, words),
         key_of(looker, words, relative=1),
+        key_of(looker, words, domain=1),
         key_of(other, words),
     ]
     looker.fs.serial = next(serials)

@@ -173,11 +173,11 @@ FOLLOWS = {
 }
 
 
-def how(call, words):
+def how(call):
     """What handlers/names.py:find says of a call's name."""
     makes = call in ("open", "creat_new")
-    entry = words.endswith("/") if makes else BY_NAME[call].args[call == "symlink"].entry
-    return {"follow": FOLLOWS[call] and not entry, "entry": entry}
+    entry = not makes and BY_NAME[call].args[call == "symlink"].entry
+    return {"follow": FOLLOWS[call], "entry": entry, "makes": makes}
 
 
 @given(trees(*PREFIXES), paths(*PREFIXES), st.integers(0, 9), st.sampled_from(sorted(FOLLOWS)))
@@ -190,7 +190,7 @@ def test_a_call_that_changes_files_does_the_same_to_the_same(nodes, name, number
         expected = change(known, call, there, known.base(number))
         base, words = tree.base(number), name.text(tree.top)
         try:
-            found = resolve(unreal(), KernelEyes(), "/unreal" + base, words, **how(call, words))
+            found = resolve(unreal(), KernelEyes(), "/unreal" + base, words, **how(call))
         except OSError as error:
             assert error.errno == expected[0]  # noqa: PT017 - it need not be raised
             return
@@ -205,7 +205,7 @@ def test_rmdir_of_dot_dot_is_ENOTEMPTY_and_rmdir_of_dot_is_EINVAL():
         for words in ("..", "."):
             expected = change(tree, "rmdir", words, tree.base(1))
             found = resolve(
-                unreal(), KernelEyes(), "/unreal" + tree.base(1), words, **how("rmdir", words)
+                unreal(), KernelEyes(), "/unreal" + tree.base(1), words, **how("rmdir")
             )
             assert change(tree, "rmdir", found.real, tree.base(1)) == expected
 
@@ -224,7 +224,7 @@ def test_a_slash_after_a_link_means_to_a_call_what_it_means_to_the_kernel(call, 
         expected = change(known, call, "c/", known.top)
         try:
             real = resolve(
-                unreal(), KernelEyes(), "/unreal" + tree.top, "c/", **how(call, "c/")
+                unreal(), KernelEyes(), "/unreal" + tree.top, "c/", **how(call)
             ).real
         except OSError as error:
             assert error.errno == expected[0]  # noqa: PT017 - it need not be raised
@@ -255,7 +255,7 @@ def test_a_slash_at_the_end_of_a_links_target_asks_for_a_directory(call, to):
         expected = done(known, "c")
         try:
             found = resolve(
-                unreal(), KernelEyes(), "/unreal" + tree.top, "c", follow=True, entry=False
+                unreal(), KernelEyes(), "/unreal" + tree.top, "c", follow=True, makes=call == "open"
             )
         except OSError as error:
             assert error.errno == (expected[0] if call == "open" else expected)  # noqa: PT017 - it need not be raised
