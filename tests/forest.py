@@ -7,7 +7,6 @@ An absolute name or target is one in the tree, called by one of the prefixes of 
 from __future__ import annotations
 
 import os
-import stat
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Load a module while other processes of the view sleep, spin, fork, wait, are stopped, get signals.
+"""Load a module while others of the view sleep, spin, fork, wait, are stopped, get signals.
 
 Run in a view with nothing loaded.  Each process must go on as if nothing had happened, and see
 /unreal afterwards.  Prints the names of those that did not.

@@ -204,9 +204,7 @@ def test_rmdir_of_dot_dot_is_ENOTEMPTY_and_rmdir_of_dot_is_EINVAL():
     with planted([Node("dir", 0, "a", Name(("x",), False, "", False))]) as tree:
         for words in ("..", "."):
             expected = change(tree, "rmdir", words, tree.base(1))
-            found = resolve(
-                unreal(), KernelEyes(), "/unreal" + tree.base(1), words, **how("rmdir")
-            )
+            found = resolve(unreal(), KernelEyes(), "/unreal" + tree.base(1), words, **how("rmdir"))
             assert change(tree, "rmdir", found.real, tree.base(1)) == expected
 
 
@@ -223,9 +221,7 @@ def test_a_slash_after_a_link_means_to_a_call_what_it_means_to_the_kernel(call, 
     with planted(nodes, plain=True) as known, planted(nodes) as tree:
         expected = change(known, call, "c/", known.top)
         try:
-            real = resolve(
-                unreal(), KernelEyes(), "/unreal" + tree.top, "c/", **how(call)
-            ).real
+            real = resolve(unreal(), KernelEyes(), "/unreal" + tree.top, "c/", **how(call)).real
         except OSError as error:
             assert error.errno == expected[0]  # noqa: PT017 - it need not be raised
             return
