@@ -24,7 +24,9 @@ if TYPE_CHECKING:
     from pyview.tracer import Tracer
 
 OPEN_FILES = 65536  # the core wants some descriptors for each process
-IDLE = 20  # ms without any event after which the core loads a piece of what it will need
+IDLE = 10  # ms without any event after which the core begins to load what it will need
+
+NOTHING = 0  # no stop within that time
 
 #: What the first request needs, in pieces of a few ms: a stop may come after each.
 WARM_UP = (
@@ -123,19 +125,17 @@ class Session:
     def run(self) -> None:
         """Until the last task is gone."""
         stop = core.new_stop()
-        todo = list(WARM_UP) if not self._settings.preload else []
-        while not self._interesting(core.wait_within(stop, IDLE if todo else -1)):
-            if todo:
+        todo, idle = list(WARM_UP), IDLE
+        while (kind := core.wait_within(stop, idle if todo else -1)) in (NOTHING, core.DEAD):
+            if kind == core.DEAD:
+                self.alone()
+            else:
                 __import__(todo.pop(0))
-        if stop.kind != core.EMPTY:
+                idle = 1
+        if kind != core.EMPTY:
             self.tracer().run(stop, self._server.serve, self.alone)
         if self._settings.summary:
             self.tracer().reports.total(core.counts())
-
-    def _interesting(self, kind: int) -> bool:
-        if kind == core.DEAD:
-            self.alone()
-        return kind not in (0, core.DEAD)
 
     def alone(self) -> None:
         """The command has ended; what it left running must not keep its user's stderr open."""
