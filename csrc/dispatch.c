@@ -109,7 +109,6 @@ int pv_dispatch_notice(struct pv_task *t, struct pv_stop *s)
 	int dirfd = dirfd_of(call, i, s->args);
 	switch (pv_where(t, dirfd, path, !pv_follows(call, i, s->args), &w, &s->key)) {
 	case PV_SLOW:
-	case PV_FAULT:
 		verdict = PV_TO_PYTHON;
 		break;
 	case PV_PLAIN:

@@ -208,7 +208,7 @@ struct pv_where {
 	const char *path;            /* from `base`, or the kernel's absolute name */
 	char text[2 * PV_PATH_MAX];
 };
-enum pv_verdict { PV_PLAIN, PV_SLOW, PV_FAULT };
+enum pv_verdict { PV_PLAIN, PV_SLOW };
 
 extern uint64_t pv_counts[4];
 
