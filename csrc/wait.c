@@ -305,6 +305,17 @@ static int children(struct pv_stop *s)
 	return PV_NONE;
 }
 
+/* An answer must not be lost to a signal that comes while the kernel waits for its own lock. */
+static int answer(int listener, unsigned long request, void *with)
+{
+	int r;
+
+	do
+		r = ioctl(listener, request, with);
+	while (r < 0 && errno == EINTR);
+	return r < 0 ? -errno : r;
+}
+
 int pv_reply(int listener, uint64_t id, int64_t value)
 {
 	struct seccomp_notif_resp r = { .id = id };
@@ -313,14 +324,14 @@ int pv_reply(int listener, uint64_t id, int64_t value)
 		r.error = (int)value;
 	else
 		r.val = value;
-	return ioctl(listener, SECCOMP_IOCTL_NOTIF_SEND, &r) < 0 ? -errno : 0;
+	return answer(listener, SECCOMP_IOCTL_NOTIF_SEND, &r);
 }
 
 int pv_continue(int listener, uint64_t id)
 {
 	struct seccomp_notif_resp r = { .id = id, .flags = SECCOMP_USER_NOTIF_FLAG_CONTINUE };
 
-	return ioctl(listener, SECCOMP_IOCTL_NOTIF_SEND, &r) < 0 ? -errno : 0;
+	return answer(listener, SECCOMP_IOCTL_NOTIF_SEND, &r);
 }
 
 /* Give the caller a copy of the core's `fd` as its call's result, at the lowest free number. */
@@ -331,9 +342,9 @@ int pv_give(int listener, uint64_t id, int fd, int cloexec)
 		.newfd_flags = cloexec ? O_CLOEXEC : 0u,
 	};
 
-	if (ioctl(listener, SECCOMP_IOCTL_NOTIF_ADDFD, &a) >= 0)
-		return 0;
-	return pv_reply(listener, id, -errno);   /* EMFILE */
+	int r = answer(listener, SECCOMP_IOCTL_NOTIF_ADDFD, &a);
+
+	return r >= 0 ? 0 : pv_reply(listener, id, r);   /* EMFILE */
 }
 
 static int notice(int fd, struct pv_stop *s)
