@@ -132,7 +132,6 @@ uint64_t pv_count(int what);     /* 0 notices 1 traced 2 to Python 3 served */
 
 /* ---- task.c ---- */
 struct pv_task *pv_task(int tid);
-struct pv_task *pv_first_task(void);
 int pv_ntasks(void);
 int pv_tasks(int *tids, int room);
 int pv_tgid(int tid);

@@ -34,14 +34,6 @@ struct pv_task *pv_task(int tid)
 	return *slot(tid);
 }
 
-struct pv_task *pv_first_task(void)
-{
-	for (unsigned i = 0; i < BUCKETS; i++)
-		if (bucket[i])
-			return bucket[i];
-	return NULL;
-}
-
 int pv_ntasks(void)
 {
 	return ntasks;

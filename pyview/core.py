@@ -299,11 +299,10 @@ def trace_all(view: Any, on: bool) -> None:
 
 def has_sockets(view: Any) -> None:
     """Some socket of this view has a name of the view: report calls that tell names."""
-    view_sockets(view, 1)
+    lib.pv_view_sockets(view, 1)
 
 
-view_sockets = lib.pv_view_sockets
-clean, forget, use_domains = lib.pv_clean, lib.pv_forget, lib.pv_use_domains
+clean, use_domains = lib.pv_clean, lib.pv_use_domains
 
 
 def directory_entries(fd: int, size: int) -> bytes:

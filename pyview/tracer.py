@@ -215,17 +215,17 @@ class Tracer:
         executed = 0
         while isinstance(answer, Request):
             value = 0
-            if isinstance(answer, Redirect):
-                try:
+            try:
+                if isinstance(answer, Redirect):
                     value, executed = yield from redirected(
                         tid, number, answer.changes, self.numbers, not listener
                     )
-                except OSError as error:
-                    value = -(error.errno or errno.EIO)
-            elif isinstance(answer, Renamed):
-                rename_on_stack(executed, answer.given, answer.shown)
-            else:
-                yield from self._installer.stop_for_messages(tid)
+                elif isinstance(answer, Renamed):
+                    rename_on_stack(executed, answer.given, answer.shown)
+                else:
+                    yield from self._installer.stop_for_messages(tid)
+            except OSError as error:  # whatever was asked for: the core goes on
+                value = -(error.errno or errno.EIO)
             answer = self._guarded(task, partial(handler.send, value))
         self.reports.call(task, answer)
         if isinstance(answer, Emulate) and not executed:
