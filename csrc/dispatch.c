@@ -83,6 +83,21 @@ static int lists_mounts(struct pv_task *t, int fd)
 	return yes;
 }
 
+/* A call without a name: is it on an emulated descriptor, or on a directory in a virtual tree? */
+static int on_descriptor(struct pv_task *t, const struct pv_call *call, const uint64_t *args)
+{
+	for (int i = 0; i < call->nargs; i++) {
+		if (call->args[i].role == PV_ROLE_DIRFD && (int)args[i] == AT_FDCWD &&
+		    t->fs->domain < 0)
+			return 1;
+		if (t->descriptors && (int)args[i] >= 0 &&
+		    (call->args[i].role == PV_ROLE_FD || call->args[i].role == PV_ROLE_DIRFD) &&
+		    pv_emulated(t, (int)args[i]))
+			return 1;
+	}
+	return 0;
+}
+
 int pv_dispatch_notice(struct pv_task *t, struct pv_stop *s)
 {
 	const struct pv_call *call = pv_row(s->nr);
@@ -96,7 +111,8 @@ int pv_dispatch_notice(struct pv_task *t, struct pv_stop *s)
 		return PV_LET_RUN;
 	}
 	if (s->nr == SYS_getdents64 || s->nr == SYS_getdents)
-		return lists_mounts(t, (int)s->args[0]) ? PV_TO_PYTHON : PV_LET_RUN;
+		return on_descriptor(t, call, s->args) || lists_mounts(t, (int)s->args[0])
+			? PV_TO_PYTHON : PV_LET_RUN;
 	while (i < call->nargs && !is_path(call, i))
 		i++;
 	if (i == call->nargs)
@@ -105,7 +121,8 @@ int pv_dispatch_notice(struct pv_task *t, struct pv_stop *s)
 	if (n == -EPERM)
 		return PV_UNREADABLE;
 	if (n <= 0)
-		return t->view->trace_all ? PV_TO_PYTHON : PV_LET_RUN;
+		return t->view->trace_all || on_descriptor(t, call, s->args) ? PV_TO_PYTHON
+		                                                             : PV_LET_RUN;
 	int dirfd = dirfd_of(call, i, s->args);
 	switch (pv_where(t, dirfd, path, !pv_follows(call, i, s->args), &w, &s->key)) {
 	case PV_SLOW:
@@ -262,7 +279,7 @@ static int change_directory(struct pv_task *t, struct pv_stop *s, const struct p
 		domain = pv_mark_of(t, (int)s->args[0]);
 	else if (!plain(t, s, call, &domain))
 		return PV_TO_PYTHON;
-	if (domain != t->fs->domain || t->fs->refs > 1 || t->fs->foreign)
+	if (domain < 0 || domain != t->fs->domain || t->fs->refs > 1 || t->fs->foreign)
 		return PV_TO_PYTHON;
 	pv_moved(t, domain);         /* nobody else can look before it has moved */
 	return PV_LET_RUN;
@@ -320,9 +337,18 @@ int pv_dispatch_traced(struct pv_task *t, struct pv_stop *s)
 
 	if (!call)
 		return PV_LET_RUN;
-	if (t->view->trace_all)
+	if (t->view->trace_all || on_descriptor(t, call, s->args))
 		return PV_TO_PYTHON;
 	switch (s->nr) {
+	case SYS_io_submit:          /* its descriptors are in memory */
+		return PV_TO_PYTHON;
+	case SYS_munmap:
+	case SYS_msync:
+	case SYS_mremap:
+		return t->mm->maps ? PV_TO_PYTHON : PV_LET_RUN;
+	case SYS_pidfd_getfd:
+	case SYS_sync:
+		return PV_TO_PYTHON;
 	case SYS_execve:
 	case SYS_execveat:
 		return exec(t, s, call);
@@ -350,6 +376,7 @@ int pv_dispatch_traced(struct pv_task *t, struct pv_stop *s)
 		return t->view->sockets ? PV_TO_PYTHON : PV_LET_RUN;
 	case SYS_sendmsg:
 	case SYS_recvmsg:
+	case SYS_recvmmsg:
 		return PV_TO_PYTHON;
 	case SYS_symlink:
 	case SYS_symlinkat:
@@ -392,7 +419,7 @@ int pv_restarts(struct pv_task *t, const struct pv_regs *r)
 		return 0;
 	if (!opens((int64_t)r->nr))
 		return 1;
-	int at = r->nr == SYS_open ? 0 : 1;
+	int at = r->nr == SYS_open || r->nr == SYS_creat ? 0 : 1;
 	struct pv_where w = { .relative = 1, .base = AT_FDCWD };
 	if (pv_path(t->tid, r->args[at], path) <= 0)
 		return 1;

@@ -4,8 +4,10 @@
  * The kernel's own open file carries it, so nothing can drift: dup, fork, exec and descriptor
  * passing keep it, close drops it.  A file or directory opened through a domain has the domain's
  * mark as its F_SETSIG value, which means something only together with O_ASYNC, and neither
- * regular files nor directories ever send that signal.  There are 64 marks.  O_PATH descriptors take no fcntl: the core keeps a second
- * O_PATH descriptor of each and compares with kcmp(2); that pins a directory, nothing more. */
+ * regular files nor directories ever send that signal.   There are 63 marks, and
+ * one more for the emulated descriptors of Python's (pyview/descriptors.py).  O_PATH descriptors
+ * take no fcntl: the core keeps a second O_PATH descriptor of each and compares with kcmp(2); that
+ * pins a directory, nothing more. */
 #define _GNU_SOURCE
 #include "pyview.h"
 #include <errno.h>
@@ -17,6 +19,7 @@
 #include <unistd.h>
 
 #define PATHS 512
+#define EMULATED 64         /* the mark of an emulated descriptor, the last that F_SETSIG takes */
 
 static struct { int fd, domain; dev_t dev; ino_t ino; } paths[PATHS];
 static unsigned npaths;
@@ -41,9 +44,9 @@ int pv_mark(int fd, int domain)
 
 	if (domain <= 0)
 		return 0;
-	while (mark < _NSIG && marks[mark] && marks[mark] != domain)
+	while (mark < EMULATED && marks[mark] && marks[mark] != domain)
 		mark++;
-	if (mark == _NSIG)
+	if (mark == EMULATED)
 		return -ENOSPC;
 	used = 1;
 	if (fcntl(fd, F_SETSIG, mark) < 0)
@@ -97,7 +100,29 @@ int pv_mark_of(struct pv_task *t, int fd)
 	if (mine < 0)
 		return 0;
 	int mark = fcntl(mine, F_GETSIG);
-	int domain = mark < 0 ? path_mark(mine) : mark < _NSIG ? marks[mark] : 0;
+	int domain = mark < 0 ? path_mark(mine) : mark == EMULATED ? PV_VIRTUAL : marks[mark];
 	close(mine);
 	return domain;
+}
+
+/* The core's `fd`, a task's end of a socket pair, is an emulated descriptor from now on. */
+int pv_mark_emulated(int fd)
+{
+	used = 1;
+	return fcntl(fd, F_SETSIG, EMULATED) < 0 ? -errno : 0;
+}
+
+/* The inode of the socket behind the task's `fd` when it is an emulated descriptor, else 0. */
+uint64_t pv_emulated(struct pv_task *t, int fd)
+{
+	struct stat st;
+	uint64_t inode = 0;
+	int mine = pv_getfd(t, fd);
+
+	if (mine < 0)
+		return 0;
+	if (fcntl(mine, F_GETSIG) == EMULATED && fstat(mine, &st) == 0 && S_ISSOCK(st.st_mode))
+		inode = st.st_ino;
+	close(mine);
+	return inode;
 }

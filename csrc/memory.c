@@ -23,22 +23,31 @@ static size_t to_page_end(uint64_t addr, size_t len)
 typedef ssize_t (*vm_copy)(pid_t, const struct iovec *, unsigned long, const struct iovec *,
                            unsigned long, unsigned long);
 
-/* Copy page by page: one bad page must not hide the good ones before it. */
+static ssize_t piece(vm_copy how, int tid, uint64_t addr, char *buf, size_t len)
+{
+	struct iovec mine = { buf, len }, theirs = { (void *)(uintptr_t)addr, len };
+	ssize_t r = how(tid, &mine, 1, &theirs, 1, 0);
+
+	return r < 0 ? -errno : r;
+}
+
+/* Copy all at once; where that stops, page by page: one bad page must not hide the good ones
+ * before it. */
 static ssize_t copy(vm_copy how, int tid, uint64_t addr, char *buf, size_t len)
 {
-	size_t done = 0;
+	ssize_t r = piece(how, tid, addr, buf, len);
+	size_t done = r > 0 ? (size_t)r : 0;
 
-	while (done < len) {
+	while (done < len && r != -ESRCH) {
 		size_t n = to_page_end(addr + done, len - done);
-		struct iovec mine = { buf + done, n }, theirs = { (void *)(uintptr_t)(addr + done), n };
-		ssize_t r = how(tid, &mine, 1, &theirs, 1, 0);
+		r = piece(how, tid, addr + done, buf + done, n);
 		if (r < 0)
-			return done ? (ssize_t)done : -errno;
+			break;
 		done += (size_t)r;
 		if ((size_t)r < n)
 			break;
 	}
-	return (ssize_t)done;
+	return done || r >= 0 ? (ssize_t)done : r;
 }
 
 /* How many of `len` bytes could be read; -EFAULT when none. */

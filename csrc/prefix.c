@@ -278,6 +278,8 @@ static enum pv_verdict relative(struct pv_task *t, const struct shape *s, int di
 	if (s->hit)
 		return PV_SLOW;
 	w->domain = dirfd == AT_FDCWD ? t->fs->domain : pv_mark_of(t, dirfd);
+	if (w->domain < 0)
+		return PV_SLOW;
 	if (dirfd == AT_FDCWD && pv_domains_used() && (pv_cwd(t) < 0 || t->fs->proc))
 		return PV_SLOW;
 	return PV_PLAIN;
@@ -350,7 +352,7 @@ enum pv_verdict pv_where(struct pv_task *t, int dirfd, const char *path, int nof
 	if (t->fs->foreign) {             /* the core can't look: the letters must do */
 		w->relative = !s.absolute;
 		w->domain = w->relative && dirfd == AT_FDCWD ? t->fs->domain : 0;
-		return s.hit ? PV_SLOW : PV_PLAIN;
+		return s.hit || w->domain < 0 ? PV_SLOW : PV_PLAIN;
 	}
 	if (s.absolute)
 		verdict = absolute(t, &s, path, w);

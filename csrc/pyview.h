@@ -57,8 +57,9 @@ enum pv_kind {
 	PV_TRAP,             /* stopped because of pv_interrupt, or a newborn's first stop */
 	PV_GROUP,            /* a job-control stop (`message`: the signal) */
 	PV_BORN,             /* `message` is the child; it inherits and is stopped or about to */
-	PV_EXEC,             /* a new program has been loaded */
-	PV_DEAD              /* the task is gone; `message`: wait status.  Always for the first one */
+	PV_EXEC,             /* a new program has been loaded; `value`: pv_mm.maps of the old one */
+	PV_DEAD              /* the task is gone; `message`: wait status, `value`: pv_mm.maps of what
+	                      * went with it, `key`: it is the first one, which is always told */
 };
 
 struct pv_view;
@@ -69,11 +70,14 @@ struct pv_fs {               /* what CLONE_FS shares */
 	int proc;            /* it lies in a proc file system */
 	int foreign;         /* another root, mount or user name space: core's eyes can't be trusted */
 	uint64_t serial;     /* another number after every change of directory */
+	int place;           /* of a directory in a virtual tree (domain PV_VIRTUAL): Python's number */
 };
 struct pv_mm {               /* what CLONE_VM shares */
 	int refs;
 	int domain;          /* of /proc/self/exe */
 	int hidden;          /* made itself non-dumpable: answered, not done, or nobody could read it */
+	int place;           /* of /proc/self/exe in a virtual tree: Python's number */
+	int maps;            /* Python's number of what it has mapped of emulated files, 0: nothing */
 };
 struct pv_task {
 	int tid;
@@ -87,8 +91,11 @@ struct pv_task {
 	uint8_t let_next;    /* let its next listener call run */
 	uint8_t filtered;    /* runs under the path tier's filter */
 	uint8_t messages;    /* stops for messages too */
+	uint8_t descriptors; /* stops for calls with a descriptor: it had an emulated one */
+	uint8_t mapping;     /* stops for munmap and its like: it had an emulated file mapped */
 	uint8_t foreign_child; /* its next child lives in name spaces of its own */
 	int exec_domain;     /* where the program being exec'ed lies */
+	int exec_place;      /* and its number in a virtual tree */
 	struct pv_task *next;
 };
 
@@ -105,6 +112,8 @@ struct pv_stop {
 	                      * the caller's own words, opens the right file; 0: that is not known */
 	uint64_t key;        /* the clean-path cache's key for this call, 0: none */
 };
+
+enum { PV_VIRTUAL = -1 };    /* as a domain: in a tree that is none of the kernel's */
 
 struct pv_regs {             /* this machine's registers under common names */
 	uint64_t nr;         /* the call; all ones: none, nothing is restarted */
@@ -175,6 +184,8 @@ void pv_view_sockets(struct pv_view *view, int some);
 int pv_mark(int fd, int domain);
 int pv_mark_path(int fd, int domain);
 int pv_mark_of(struct pv_task *task, int fd);
+int pv_mark_emulated(int fd);
+uint64_t pv_emulated(struct pv_task *task, int fd);
 void pv_use_domains(void);
 int pv_domains_used(void);
 
@@ -230,7 +241,7 @@ int pv_follows(const struct pv_call *call, int i, const uint64_t *args);
 
 struct pv_task *pv_task_make(int tid);
 void pv_task_inherit(struct pv_task *child, struct pv_task *parent);
-void pv_task_exec(struct pv_task *t, int old);
+void pv_task_exec(struct pv_task *t, int old, int *maps);
 void pv_task_drop(struct pv_task *t);
 void pv_task_wait(struct pv_task *t);
 void pv_task_place(struct pv_task *t);

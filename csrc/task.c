@@ -129,6 +129,8 @@ void pv_task_inherit(struct pv_task *child, struct pv_task *parent)
 	child->view = parent->view;
 	child->filtered = parent->filtered;
 	child->messages = parent->messages;
+	child->descriptors = parent->descriptors;
+	child->mapping = parent->mapping;
 	child->exec_domain = 0;
 	if (child->fs != parent->fs) {
 		int shared = same(child->tid, parent->tid, KCMP_FS);
@@ -153,12 +155,14 @@ void pv_task_inherit(struct pv_task *child, struct pv_task *parent)
 	}
 }
 
-/* After execve: memory of its own.  `old` is the thread's former id. */
-void pv_task_exec(struct pv_task *t, int old)
+/* After execve: memory of its own.  `old` is the thread's former id; `maps`: what is mapped no
+ * more (struct pv_mm). */
+void pv_task_exec(struct pv_task *t, int old, int *maps)
 {
 	struct pv_mm *mm;
 	struct pv_task *o = old == t->tid ? NULL : pv_task(old);
 
+	*maps = 0;
 	if (o) {                     /* a thread that was not the leader takes the leader's id */
 		struct pv_fs *fs = t->fs;
 		t->fs = o->fs;
@@ -167,12 +171,17 @@ void pv_task_exec(struct pv_task *t, int old)
 		t->exec_domain = o->exec_domain;
 		t->watched = o->watched;
 		t->messages = o->messages;
+		t->descriptors = o->descriptors;
+		t->mapping = o->mapping;
+		t->exec_place = o->exec_place;
 		pv_task_drop(o);
 	}
 	mm = mm_new(NULL);
 
 	if (mm) {
 		mm->domain = t->exec_domain;
+		mm->place = t->exec_domain == PV_VIRTUAL ? t->exec_place : 0;
+		*maps = t->mm->refs == 1 ? t->mm->maps : 0;
 		mm_put(t->mm);
 		t->mm = mm;
 	}

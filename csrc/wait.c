@@ -187,10 +187,12 @@ static int born(struct pv_task *parent, struct pv_stop *s)
 static int executed(struct pv_task *t, struct pv_stop *s)
 {
 	unsigned long old = 0;
+	int maps;
 
 	ptrace(PTRACE_GETEVENTMSG, t->tid, 0, &old);
-	pv_task_exec(t, (int)old);
-	if (t->watched)
+	pv_task_exec(t, (int)old, &maps);
+	s->value = maps;
+	if (t->watched || maps)
 		return report(s, PV_EXEC, t->tid, (int)old);
 	pv_resume(t->tid, PV_GO, 0);
 	return PV_NONE;
@@ -275,6 +277,7 @@ static int died(int tid, int status, struct pv_stop *s)
 {
 	struct pv_task *t = pv_task(tid), *orphan;
 	int watched = t && t->watched;
+	int maps = t && t->mm->refs == 1 ? t->mm->maps : 0;
 
 	if (!t)
 		return PV_NONE;
@@ -284,7 +287,9 @@ static int died(int tid, int status, struct pv_stop *s)
 		pv_resume(orphan->tid, PV_GO, 0);
 	}
 	pv_task_drop(t);
-	return watched || tid == first ? report(s, PV_DEAD, tid, status) : PV_NONE;
+	s->value = maps;
+	s->key = tid == first;
+	return watched || maps || tid == first ? report(s, PV_DEAD, tid, status) : PV_NONE;
 }
 
 static int children(struct pv_stop *s)

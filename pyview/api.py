@@ -13,7 +13,28 @@ from __future__ import annotations
 
 import errno
 import os
+import stat
+from collections.abc import Mapping
 from typing import Any, ClassVar, Protocol
+
+
+def attributes(
+    mode: int, *, size: int = 0, ino: int = 0, dev: int = 0, nlink: int = 1,
+    uid: int = 0, gid: int = 0, rdev: int = 0,
+    atime_ns: int = 0, mtime_ns: int = 0, ctime_ns: int = 0,
+    blksize: int = 4096, blocks: int | None = None,
+) -> os.stat_result:  # fmt: skip
+    """Attributes of a file: `mode` with its type, `size` in bytes, times in ns since the epoch.
+
+    An `ino` or `dev` of 0 is filled in by the core; `blocks` counts 512 bytes each.
+    """
+    blocks = -(-size // 512) if blocks is None else blocks
+    times = (atime_ns, mtime_ns, ctime_ns)
+    whole = tuple(t // 10**9 for t in times)
+    exact = tuple(t / 1e9 for t in times)
+    return os.stat_result(
+        (mode, ino, dev, nlink, uid, gid, size, *whole, *exact, *times, blksize, blocks, rdev)
+    )
 
 
 def refuse(number: int, *about: object) -> OSError:
@@ -25,12 +46,13 @@ class Tree:
     """Files with names: what can be mounted.  Every operation may be left out (ENOSYS)."""
 
     def real(self, path: str) -> str | None:
-        """The kernel's own name of `path` when this tree only renames, else None.
+        """The kernel's own name of `path` when this tree only renames it, else None.
 
         With a name, the kernel does the work: the caller gets real descriptors, permissions are
         checked with the caller's credentials, and no other operation of this tree is asked.
-        The name need not exist.  Renaming is uniform: `real(path)` is `real("/") + path`, and the
-        core may ask for "/" alone.
+        The name need not exist.  A tree that answers for "/" renames as a whole: `real(path)` is
+        `real("/") + path`, and the core asks for "/" alone.  One that answers None for "/" is
+        asked for each name.
         """
         return None
 
@@ -46,8 +68,36 @@ class Tree:
         """The names in a directory, without "." and "..".  Errors: ENOTDIR, ENOENT."""
         raise refuse(errno.ENOSYS, path)
 
+    def entries(self, path: str) -> list[tuple[str, int, int]]:
+        """(name, inode number or 0, mode) of what is in a directory, of the mode only the type."""
+        found = []
+        for name in self.listdir(path):
+            try:
+                st = self.lstat(path.rstrip("/") + "/" + name)
+                found.append((name, st.st_ino, stat.S_IFMT(st.st_mode)))
+            except OSError:
+                found.append((name, 0, 0))  # it is listed, and nobody can say what it is
+        return found
+
+    def access(self, path: str, mode: int, uid: int, groups: frozenset[int]) -> None:
+        """access(2) for these ids; here: what the permission bits say.  Errors: EACCES, EROFS."""
+        st = self.lstat(path)
+        if uid == 0:
+            executable = st.st_mode & 0o111 or stat.S_ISDIR(st.st_mode)
+            refused = 0 if executable else mode & os.X_OK
+        else:
+            shift = 6 if uid == st.st_uid else 3 if st.st_gid in groups else 0
+            refused = mode & ~(st.st_mode >> shift) & 7
+        if refused:
+            raise refuse(errno.EACCES, path)
+
     def open(self, path: str, flags: int, mode: int = 0o777) -> File:
-        """A file opened as open(2) would.  Errors: those of open(2)."""
+        """A file opened as open(2) would.
+
+        The core has seen to O_DIRECTORY, O_NOFOLLOW and to O_EXCL of a file that is there, and
+        opens no directory; O_CREAT, O_TRUNC and the access mode are the tree's.  `mode` has the
+        caller's umask applied.  Errors: those of open(2).
+        """
         raise refuse(errno.ENOSYS, path)
 
     def unlink(self, path: str) -> None:
@@ -90,6 +140,37 @@ class Tree:
         """Make the file `size` bytes long."""
         raise refuse(errno.ENOSYS, path)
 
+    def mknod(self, path: str, mode: int, device: int) -> None:
+        """Make a special file or a regular one; `mode` has its type."""
+        raise refuse(errno.EPERM, path)
+
+    def socket(self, path: str) -> str | None:
+        """The kernel's name where a unix socket of this name is, or is to be bound; None: nowhere.
+
+        No tree can be a socket's file itself.
+        """
+        return None
+
+    def statvfs(self, path: str) -> os.statvfs_result:
+        """How large the file system is.  Here: nothing is known."""
+        return os.statvfs_result((4096, 4096, 0, 0, 0, 0, 0, 0, 0, 255))
+
+    def getxattr(self, path: str, name: str) -> bytes:
+        """An extended attribute.  Errors: ENODATA, EOPNOTSUPP."""
+        raise refuse(errno.EOPNOTSUPP, path)
+
+    def setxattr(self, path: str, name: str, value: bytes, flags: int) -> None:
+        """Set an extended attribute; `flags` as setxattr(2)."""
+        raise refuse(errno.EOPNOTSUPP, path)
+
+    def listxattr(self, path: str) -> list[str]:
+        """The names of the extended attributes."""
+        return []
+
+    def removexattr(self, path: str, name: str) -> None:
+        """Remove an extended attribute."""
+        raise refuse(errno.EOPNOTSUPP, path)
+
     def busy(self) -> bool:
         """True when it must not be unmounted now (EBUSY)."""
         return False
@@ -99,7 +180,17 @@ class Tree:
 
 
 class File:
-    """An open file: the descriptor calls of `os`, without the descriptor."""
+    """An open file: the descriptor calls of `os`, without the descriptor.
+
+    Whoever writes `pread`, `pwrite` and `size` gets the rest from the core: offsets, vectors,
+    O_APPEND, mmap, exec, poll, locks between processes, sendfile...  What changes attributes
+    (fchmod, fsetxattr...) goes to the tree under the name the file was opened by, unless the
+    file has a method of that name, without the path: `chmod(mode)`, `setxattr(name, value, flags)`.
+    """
+
+    #: Operations may wait (for a network, for another program): the core runs them in a thread of
+    #: the file's own, one at a time, and only the caller waits.
+    slow: bool = False
 
     def pread(self, size: int, offset: int) -> bytes:
         """Up to `size` bytes from `offset` (bytes); b"" at or past the end.  Errors: EIO."""
@@ -110,12 +201,41 @@ class File:
         raise refuse(errno.EINVAL)
 
     def size(self) -> int:
-        """Its length in bytes."""
+        """Its length in bytes.  Errors: ESPIPE when it has none."""
         raise refuse(errno.ESPIPE)
 
+    def stat(self) -> os.stat_result | None:
+        """The attributes of the open file; None: ask the tree for its name."""
+        return None
+
+    def truncate(self, size: int) -> None:
+        """Make it `size` bytes long.  Errors: EINVAL when it can't be."""
+        raise refuse(errno.EINVAL)
+
+    def fallocate(self, mode: int, offset: int, length: int) -> None:
+        """fallocate(2): `mode` is FALLOC_FL_*.  Errors: EOPNOTSUPP."""
+        raise refuse(errno.EOPNOTSUPP)
+
+    def seek(self, offset: int, whence: int) -> int:
+        """Where data (SEEK_DATA) or a hole (SEEK_HOLE) begins at or after `offset`, as lseek(2).
+
+        Here: all is data.  Errors: ENXIO at or past the end.
+        """
+        if offset >= self.size():
+            raise refuse(errno.ENXIO)
+        return offset if whence == os.SEEK_DATA else self.size()
+
     def ioctl(self, request: int, data: bytes) -> bytes:
-        """Answer an ioctl with the bytes to be stored.  Errors: ENOTTY."""
+        """Answer an ioctl with the bytes to be stored where its argument points to.
+
+        `data` is what the argument points to, as much as the request is known to read
+        (pyview/abi/ioctl.py), or the argument itself, 8 bytes in machine order, when it is no
+        pointer.  Errors: ENOTTY for a request that is not known here.
+        """
         raise refuse(errno.ENOTTY)
+
+    def lock(self, exclusive: bool) -> None:
+        """Lock the whole file against other users of it, until it is closed.  Errors: EAGAIN."""
 
     def fsync(self) -> None:
         """Make what was written durable."""
@@ -125,7 +245,49 @@ class File:
 
 
 class Device(Tree, File):
-    """A tree that is one special file: at its mount point, and perhaps numbered parts beside it."""
+    """A tree that is one special file, at its mount point: "/" is its only name.
+
+    Its open file is, as it stands, the device itself: `users` counts them, and a device with users
+    can't be unmounted.
+    """
+
+    kind: int = stat.S_IFBLK  # or S_IFCHR
+    mode: int = 0o660
+    uid: int = 0
+    gid: int = 0
+    number: tuple[int, int] = (0, 0)  # major, minor
+    users: int = 0
+
+    def lstat(self, path: str) -> os.stat_result:
+        if path != "/":
+            raise refuse(errno.ENOTDIR, path)
+        return attributes(
+            self.kind | self.mode, uid=self.uid, gid=self.gid, rdev=os.makedev(*self.number)
+        )
+
+    def open(self, path: str, flags: int, mode: int = 0o777) -> File:
+        if path != "/":
+            raise refuse(errno.ENOTDIR, path)
+        self.users += 1
+        return self
+
+    def close(self) -> None:
+        self.users -= 1
+
+    def truncate(self, *_: object) -> None:
+        """No device can be made shorter: the core answers truncate(2) itself."""
+        raise refuse(errno.EINVAL)
+
+    def busy(self) -> bool:
+        return self.users > 0
+
+    def companions(self, target: str) -> Mapping[str, Tree]:
+        """What else is mounted while this is mounted at `target`: canonical names and trees.
+
+        A disk's partitions, for instance.  Asked when it is mounted and again after each ioctl on
+        it; what is no longer named is unmounted.
+        """
+        return {}
 
 
 class Socket:

@@ -30,6 +30,8 @@ COMMANDS = {
     "vuname": "vuname",
     "viewname": "vuname",
     "vudebug": "vudebug",
+    "vu_mkcow": "vu_mkcow",
+    "vu_moo": "vu_moo",
 }
 
 

@@ -25,6 +25,7 @@ GROUP, BORN, EXEC, DEAD = lib.PV_GROUP, lib.PV_BORN, lib.PV_EXEC, lib.PV_DEAD
 # How a stopped task goes on (enum pv_how).
 GO, TO_EXIT, STAY_STOPPED = lib.PV_GO, lib.PV_TO_EXIT, lib.PV_STAY_STOPPED
 
+VIRTUAL = lib.PV_VIRTUAL  # as a domain: in a tree that is none of the kernel's
 NO_CALL = 0xFFFFFFFFFFFFFFFF  # as Regs.nr: the task is in no call, nothing is restarted
 PATH_MAX = 4096  # bytes, with the NUL
 
@@ -113,6 +114,11 @@ def descriptors() -> list[int]:
 # -- the task at a stop --------------------------------------------------------------------------
 
 
+def copy_stop(stop: Any) -> Any:
+    """Another struct with the same stop: wait() fills the first one again."""
+    return ffi.new("struct pv_stop *", stop[0])
+
+
 def registers(tid: int) -> Any:
     """The registers of a stopped task (struct pv_regs)."""
     regs = ffi.new("struct pv_regs *")
@@ -169,6 +175,11 @@ def peek(tid: int, address: int, length: int) -> bytes:
 def poke(tid: int, address: int, data: bytes) -> bool:
     """Store `data` as copy_to_user would; False when a byte could not be stored."""
     return not data or lib.pv_poke(tid, address, data, len(data)) == len(data)
+
+
+def store(tid: int, address: int, data: bytes) -> int:
+    """The same; how many bytes were stored."""
+    return max(0, int(lib.pv_poke(tid, address, data, len(data))))
 
 
 def patch(tid: int, address: int, data: bytes) -> bool:
@@ -230,9 +241,10 @@ def thread_group(tid: int) -> int:
     return int(lib.pv_tgid(tid))
 
 
-def moved(task: Any, domain: int) -> None:
-    """The task's directory has changed to one in `domain`."""
+def moved(task: Any, domain: int, place: int = 0) -> None:
+    """The task's directory has changed to one in `domain`, or to a place in a virtual tree."""
     lib.pv_moved(task, domain)
+    task.fs.place = place
 
 
 def unshared(task: Any) -> None:
@@ -248,6 +260,16 @@ def descriptor(task: Any, fd: int) -> int:
 def mark_of(task: Any, fd: int) -> int:
     """The domain through which the task's `fd` was opened."""
     return int(lib.pv_mark_of(task, fd))
+
+
+def mark_emulated(fd: int) -> None:
+    """The core's `fd`, a task's end of a socket pair, is an emulated descriptor from now on."""
+    _checked(lib.pv_mark_emulated(fd))
+
+
+def emulated(task: Any, fd: int) -> int:
+    """The inode of the socket behind the task's emulated descriptor; 0 when it is none."""
+    return int(lib.pv_emulated(task, fd))
 
 
 def mark(fd: int, domain: int) -> None:

@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 ALIASES = os.path.join(os.path.dirname(os.path.abspath(__file__)), "aliases")
 DEFAULT_PATH = "/usr/local/bin:/usr/bin:/bin:/usr/local/sbin:/usr/sbin:/sbin"
 RC_FILES = ("/etc/pyviewrc", "~/.pyviewrc")
+#: Mount options whose value names a file, of whatever type of mount.
+FILE_OPTIONS = frozenset({"cow"})
 NOT_EXECUTABLE, NOT_FOUND = 126, 127  # as shells have it
 
 
@@ -52,12 +54,27 @@ def mount_words(spec: str) -> tuple[str, str, str, str, str]:
     if not (kind and source and target):
         raise Failure(USAGE, f"{spec}: not of the form TYPE:SRC:TARGET[:OPTS]")
     how = "bind" if kind == "bind" else ""
-    return how, kind, options, source_name(source), canonical(target)
+    named = ",".join(option_named(option) for option in options.split(","))
+    return how, kind, named, source_name(source), canonical(target)
 
 
 def source_name(source: str) -> str:
-    """A mount's source, made canonical when it is the name of something that is there."""
-    return canonical(source) if os.path.lexists(source) else source
+    """A mount's source, made canonical when it is the name of something that is there.
+
+    Of "my.cow,root_fs", as UML has it, both are, when the second is there.
+    """
+    if os.path.lexists(source):
+        return canonical(source)
+    first, comma, second = source.rpartition(",")
+    if first and os.path.lexists(second):
+        return canonical(first) + comma + canonical(second)
+    return source
+
+
+def option_named(option: str) -> str:
+    """A mount option; a value that names a file made canonical, for the core stands elsewhere."""
+    key, _, value = option.partition("=")
+    return f"{key}={canonical(value)}" if key in FILE_OPTIONS and value else option
 
 
 def surroundings(environment: dict[str, str]) -> dict[str, str]:

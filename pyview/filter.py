@@ -79,11 +79,12 @@ def decide(action: Action) -> Code:
             code.append((LD_W, 0, 0, low))
             for value in test.values:
                 code += [(JEQ, 0, 1, value), hit]
-        else:
+        else:  # bits, clear
             bits = 0
             for value in test.values:
                 bits |= value
-            code += [(LD_W, 0, 0, low), (JSET, 0, 1, bits), hit]
+            skip = (1, 0) if test.kind == "clear" else (0, 1)
+            code += [(LD_W, 0, 0, low), (JSET, *skip, bits), hit]
     return [*code, (RET, 0, 0, action.otherwise if action.when else action.then)]
 
 
@@ -140,15 +141,32 @@ def path_tier(numbers: Mapping[str, int], calls: Iterable[Call] = CALLS) -> byte
     return program(actions, default=REFUSED)
 
 
-MESSAGES = ("sendmsg", "recvmsg")
+MESSAGES = ("sendmsg", "recvmsg", "recvmmsg", "pidfd_getfd")
 
 
 def message_tier(numbers: Mapping[str, int]) -> bytes:
-    """For a process that has a socket with a name of the view: names within messages matter.
+    """For a process in whose messages names of the view, or emulated descriptors, may come.
 
     It is stacked on the path tier, which has refused already what nobody described.
     """
     actions = {numbers[name]: Action(SECCOMP_RET_TRACE) for name in MESSAGES}
+    return program(actions, default=SECCOMP_RET_ALLOW)
+
+
+def descriptor_tier(numbers: Mapping[str, int], calls: Iterable[Call] = CALLS) -> bytes:
+    """For a process that has an emulated descriptor: every row's `held`."""
+    actions = {
+        numbers[c.name]: Action(SECCOMP_RET_TRACE, c.held) for c in calls if c.held is not None
+    }
+    return program(actions, default=SECCOMP_RET_ALLOW)
+
+
+MAPPINGS = ("munmap", "mremap", "msync")
+
+
+def mapping_tier(numbers: Mapping[str, int]) -> bytes:
+    """For a process that has an emulated file mapped: when it may be written back."""
+    actions = {numbers[name]: Action(SECCOMP_RET_TRACE) for name in MAPPINGS}
     return program(actions, default=SECCOMP_RET_ALLOW)
 
 

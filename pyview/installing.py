@@ -54,7 +54,8 @@ class Installer:
 
     def __init__(self, loop: Loop) -> None:
         self._loop = loop
-        self._path_tier = self._message_tier = b""
+        self._path_tier = b""
+        self._tiers: dict[str, bytes] = {}
         self._rounds: list[_Round] = []
         self._queued: dict[int, _Round] = {}
 
@@ -105,16 +106,28 @@ class Installer:
 
     def stop_for_messages(self, tid: int) -> Generator[Step, Any, None]:
         """The process of a task that is stopped after a call stops for messages from now on."""
-        record = core.task(tid)
-        if record is None or record.messages:
-            return
-        if not self._message_tier:
-            from pyview.filter import message_tier
+        yield from self._more(tid, "messages", "message_tier")
 
-            self._message_tier = message_tier(self._loop.numbers)
-        yield from install(tid, self._message_tier, self._loop.numbers, SYNCED)
+    def stop_for_descriptors(self, tid: int) -> Generator[Step, Any, None]:
+        """The same, for calls with descriptors."""
+        yield from self._more(tid, "descriptors", "descriptor_tier")
+
+    def stop_for_mappings(self, tid: int) -> Generator[Step, Any, None]:
+        """The same, for munmap and its like."""
+        yield from self._more(tid, "mapping", "mapping_tier")
+
+    def _more(self, tid: int, mark: str, tier: str) -> Generator[Step, Any, None]:
+        """Stack another filter on a process, once."""
+        record = core.task(tid)
+        if record is None or getattr(record, mark):
+            return
+        if tier not in self._tiers:
+            from pyview import filter as programs
+
+            self._tiers[tier] = getattr(programs, tier)(self._loop.numbers)
+        yield from install(tid, self._tiers[tier], self._loop.numbers, SYNCED)
         for other in _threads(tid):
-            other.messages = 1
+            setattr(other, mark, 1)
 
     def _installation(self, tid: int, turn: _Round) -> Procedure:
         record = core.task(tid)

@@ -12,7 +12,7 @@ import os
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any, Protocol
 
-from pyview.api import Tree, refuse
+from pyview.api import Device, Tree, refuse
 from pyview.control import Answer, Later
 from pyview.registry import Loaded, ModuleError, current, function_of, keywords, traced
 from pyview.view import Mount, Past, View
@@ -86,7 +86,7 @@ class Mounting:
 
         def undo() -> None:
             view.umount(mount)
-            self._unmounted([mount])
+            self._unmounted([*mount.companions.values(), mount])
 
         return self._settle(view, undo)
 
@@ -122,11 +122,44 @@ class Mounting:
             raise refuse(errno.EIO, target) from None
         mount = view.mount(target, tree, source=source, kind=name, options=",".join(options))
         mount.owner = owner
+        self._accompany(view, mount)
         return mount
+
+    def _accompany(self, view: View, mount: Mount) -> bool:
+        """Mount and unmount what goes with a device; whether anything has changed."""
+        if not isinstance(mount.tree, Device):
+            return False
+        try:
+            wanted = mount.tree.companions(mount.target)
+        except Exception as error:  # the module's edge: its mistakes are not the core's
+            self._core.log(traced(error))
+            return False
+        changed = False
+        for target, old in list(mount.companions.items()):
+            if wanted.get(target) is not old.tree:
+                del mount.companions[target]
+                if old in view.mounts:
+                    view.umount(old)
+                self._unmounted([old])
+                changed = True
+        for target, tree in wanted.items():
+            if target not in mount.companions:
+                new = view.mount(target, tree, source=mount.source, kind=mount.kind)
+                new.leader, new.owner = mount, mount.owner
+                mount.companions[target] = new
+                changed = True
+        return changed
+
+    def refresh(self, view: View, mount: Mount) -> None:
+        """A device may have other companions now."""
+        if self._accompany(view, mount):
+            self._core.changed(view, lambda why: None)
 
     def _move(self, view: View, source: str, target: str, options: list[str]) -> Answer | Later:
         _no_options(target, options)
         old = self._top(view, source)
+        if old.companions:
+            raise refuse(errno.EBUSY, source)
         if target == source or target.startswith(source + "/"):
             raise refuse(errno.ELOOP, target)
         self._may_go(view, old)
@@ -151,7 +184,7 @@ class Mounting:
             going.append(mount)
         for mount in dict.fromkeys(going):
             view.umount(mount)
-        self._unmounted(going)
+            self._unmounted([*mount.companions.values(), mount])
         return self._settle(view, None)
 
     def _top(self, view: View, target: str) -> Mount:
@@ -165,12 +198,15 @@ class Mounting:
         owner = mount.owner
         if isinstance(owner, Loaded) and mount in owner.mounts:
             raise Refused(f"{mount.target}: belongs to the module {owner.name}")
+        if mount.leader is not None:
+            raise Refused(f"{mount.target}: belongs to {mount.leader.target}")
         if mount.permanent:
             raise refuse(errno.EPERM, mount.target)
         if "l" in flags:
             return
-        if self._core.busy(view, mount) or ("f" not in flags and mount.tree.busy()):
-            raise refuse(errno.EBUSY, mount.target)
+        for part in (mount, *mount.companions.values()):
+            if self._core.busy(view, part) or ("f" not in flags and part.tree.busy()):
+                raise refuse(errno.EBUSY, part.target)
 
     def _mounts(self, view: View, _pid: int, words: Sequence[str]) -> Answer:
         """[type...]: the mounts as mount(8) prints them, oldest first; of those types, if any."""
@@ -178,7 +214,7 @@ class Mounting:
             f"{m.source} on {m.target or '/'} type {m.kind or 'none'}"
             + (f" ({m.options})" if m.options else "")
             for m in view.mounts
-            if m.epoch and (not words or (m.kind or "none") in words)
+            if m.epoch and m.leader is None and (not words or (m.kind or "none") in words)
         )
         return 0, "".join(line + "\n" for line in lines)
 

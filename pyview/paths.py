@@ -9,9 +9,10 @@ caller gets its errno for its credentials.  cf. path_resolution(7), Linux fs/nam
 from __future__ import annotations
 
 import errno
+import stat
 from typing import NamedTuple, Protocol
 
-from pyview.api import refuse
+from pyview.api import Tree, refuse
 from pyview.view import Cover, View, covers
 
 LINKS = 40  # MAXSYMLINKS: one more is ELOOP
@@ -48,6 +49,8 @@ class Found(NamedTuple):
     rest    the name within the virtual tree
     same    the kernel, given the caller's own words, gets to the same place
     clean   so will C, which looks only at the words
+    slash   it must be a directory: a slash or a dot was at the end
+    dots    "." or ".." when the last name was left to whoever makes or removes entries
     """
 
     name: str
@@ -56,11 +59,18 @@ class Found(NamedTuple):
     rest: str
     same: bool
     clean: bool
+    slash: bool = False
+    dots: str = ""
 
     @property
     def number(self) -> int:
         """The domain's number; 0 in a tree that is none, whatever the kernel's name."""
         return max(self.cover.number, 0)
+
+    @property
+    def tree(self) -> Tree:
+        """The virtual tree that it lies in."""
+        return self.cover.mount.tree
 
     @property
     def is_mount_point(self) -> bool:
@@ -80,6 +90,18 @@ def cover_of(view: View, name: str) -> Cover:
 def real_of(cover: Cover, name: str) -> str:
     """The kernel's name of the canonical `name`, which `cover` answers for."""
     return cover.root + ("" if name == "/" else name)[len(cover.prefix) :] or "/"
+
+
+def rest_of(cover: Cover, name: str) -> str:
+    """The name, in the tree of its mount, of the canonical `name`, which `cover` answers for."""
+    return ("" if name == "/" else name)[len(cover.mount.target) :] or "/"
+
+
+def name_of(cover: Cover, name: str) -> str | None:
+    """The kernel's name of the canonical `name`; None when a virtual tree must be asked."""
+    if cover.number >= 0:
+        return real_of(cover, name)
+    return cover.mount.tree.real(rest_of(cover, name))
 
 
 class _Walk:
@@ -133,6 +155,8 @@ class _Walk:
         try:
             return self.is_directory()
         except OSError:
+            if self.cover.number < 0:
+                raise
             return False
 
     def to(self, name: str) -> None:
@@ -158,13 +182,13 @@ class _Walk:
         if name == cover.prefix:
             return None  # a mount point hides what is below it
         try:
-            if cover.number < 0:
-                return cover.mount.tree.readlink(name[len(cover.prefix) :] or "/")
-            real = real_of(cover, name)
+            real = name_of(cover, name)
+            if real is None:
+                return cover.mount.tree.readlink(rest_of(cover, name))
             if self.eyes.is_magic(real):
-                if not last:
-                    return self.eyes.jump(real)
                 number = self.eyes.domain_of(real)
+                if not last or number < 0:
+                    return self.eyes.jump(real)
                 self.beyond = next((c for c in self.view.covers() if c.number == number), None)
                 return None
             return self.eyes.readlink(real)
@@ -183,9 +207,13 @@ class _Walk:
         self.todo.extend(reversed(target.split("/")))
 
     def is_directory(self) -> bool:
-        if self.cover.number < 0:
-            return True  # the tree says so itself when it is asked
-        return self.eyes.is_directory(real_of(self.cover, self.at))
+        real = name_of(self.cover, self.at)
+        if real is not None:
+            return self.eyes.is_directory(real)
+        rest = rest_of(self.cover, self.at)
+        if not stat.S_ISDIR(self.cover.mount.tree.lstat(rest).st_mode):
+            raise refuse(errno.ENOTDIR, self.at)
+        return True
 
 
 def resolve(
@@ -215,7 +243,7 @@ def resolve(
         try:
             walk.step(part)
         except OSError as error:
-            if error.errno == errno.ELOOP:
+            if error.errno == errno.ELOOP or (walk.cover.number < 0 and any(walk.todo)):
                 raise
             walk.tail = [part, *reversed(walk.todo)]
     return _found(walk)
@@ -227,9 +255,14 @@ def _found(walk: _Walk) -> Found:
     beyond = "".join("/" + part for part in words)
     plain_tail = [part for part in words if part not in (".", "..")]
     full = (("" if name == "/" else name) + "".join("/" + p for p in plain_tail)) or "/"
+    dots = words[-1] if words and words[-1] in (".", "..") else ""
     if cover.number < 0:
-        rest = full[len(cover.prefix) :] or "/"
-        return Found(full, cover, cover.mount.tree.real(rest), rest, False, False)
+        rest = rest_of(cover, full)
+        slash = walk.slash or bool(dots)
+        shown = name_of(cover, full)
+        if shown is not None and slash:
+            shown = shown.rstrip("/") + "/" + (dots if walk.entry else "")
+        return Found(full, cover, shown, rest, False, False, slash, dots if walk.entry else "")
     real = real_of(cover, name)
     real = ("" if real == "/" and beyond else real) + beyond
     if walk.slash and not real.endswith("/"):

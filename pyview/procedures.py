@@ -20,11 +20,12 @@ Procedure = Generator[tuple[int, int], Stop, None]
 Step = tuple[int, int]
 
 WAIT: Step = (core.GO, -1)  # it is running already: only wait for its next stop
+PARK: Step = (core.GO, -2)  # it stays stopped until somebody else's work is done
 MASK = (1 << 64) - 1
 RED_ZONE = 128  # bytes below the stack pointer that a leaf function may use
-RESTARTNOINTR = -513  # the kernel's own, linux/errno.h
+RESTARTSYS, RESTARTNOINTR = -512, -513  # the kernel's own, linux/errno.h
 RESTARTS = range(-516, -511)
-PR_SET_DUMPABLE = 4
+PR_SET_DUMPABLE, PR_SET_NAME = 4, 15
 NEW_LISTENER = 0x8  # SECCOMP_FILTER_FLAG_NEW_LISTENER
 SCRATCH = 16384  # bytes of a mapping for what does not fit below a small stack
 
@@ -91,9 +92,14 @@ def place(
 
 
 def redirected(
-    tid: int, number: int, words: Mapping[int, Word], numbers: Mapping[str, int], at_entry: bool
+    tid: int,
+    number: int,
+    words: Mapping[int, Word],
+    numbers: Mapping[str, int],
+    at_entry: bool,
+    other: int = -1,
 ) -> Generator[Step, Stop, tuple[int, int]]:
-    """Run the call `number`, the task's own, with other arguments; its result.
+    """Run the call `number`, the task's own, or `other`, with other arguments; its result.
 
     With it comes 0, or the thread id after a program has been executed: the thread group's.
 
@@ -121,10 +127,13 @@ def redirected(
         at_entry = False
     for index, value in registers.items():
         mine.args[index] = value
-    if not at_entry:
-        mine.ip, mine.nr, mine.value = saved.ip - core.CALL_LENGTH, core.NO_CALL, saved.nr
+    run_number = saved.nr if other < 0 else other
+    if at_entry:
+        mine.nr = run_number
+    else:
+        mine.ip, mine.nr, mine.value = saved.ip - core.CALL_LENGTH, core.NO_CALL, run_number
     core.set_registers(tid, mine)
-    pass_listener(tid, not at_entry)
+    pass_listener(tid, not at_entry or other >= 0)
     after = yield core.TO_EXIT, 0
     while after.kind in (core.ENTRY, core.TRACED, core.TRAP):
         after = yield core.TO_EXIT, 0
@@ -180,6 +189,25 @@ def _map(
     if -4096 < value < 0:
         raise OSError(-value, os.strerror(-value))
     return value
+
+
+def asleep(tid: int, numbers: Mapping[str, int]) -> Generator[Step, Stop, None]:
+    """The task sleeps in place of its call, until it is interrupted or gets a signal.
+
+    Afterwards the kernel decides as it does for any call that a signal ends (ERESTARTSYS): EINTR,
+    or the call comes again.  The task is stopped before the call.
+    """
+    saved = core.registers(tid)
+    mine = core.copy_registers(saved)
+    mine.nr = numbers["pause"]
+    core.set_registers(tid, mine)
+    stop = yield core.TO_EXIT, 0
+    while stop.kind in (core.ENTRY, core.TRACED, core.TRAP):
+        stop = yield core.TO_EXIT, 0
+    saved.value = RESTARTSYS & MASK
+    core.set_registers(tid, saved)
+    if stop.kind != core.EXIT:
+        raise Lost
 
 
 def stopped_by_us(tid: int, listener: int, cookie: int) -> Generator[Step, Stop, None]:
@@ -256,6 +284,26 @@ def _install(
         mine = core.descriptor(core.task(tid), value)
         yield from run(tid, regs, numbers["close"], (value,))
     return value, mine
+
+
+def named(tid: int, name: bytes, numbers: Mapping[str, int]) -> Generator[Step, Stop, None]:
+    """What a program that has just been executed is called: comm in proc(5), 15 bytes."""
+    stop = yield core.TO_EXIT, 0  # execve has still to return
+    if stop.kind != core.EXIT:
+        raise Lost
+    saved = core.registers(tid)
+    regs = core.copy_registers(saved)
+    regs.ip = core.call_site(tid)
+    if not regs.ip:
+        return
+    address = (saved.sp - RED_ZONE - 16) & ~15
+    old = core.peek(tid, address, 16)
+    core.poke(tid, address, name[:15].ljust(16, b"\0"))
+    try:
+        yield from run(tid, regs, numbers["prctl"], (PR_SET_NAME, address, 0, 0, 0))
+    finally:
+        core.poke(tid, address, old)
+        core.set_registers(tid, saved)
 
 
 def let_go(tid: int) -> Generator[Step, Stop, None]:

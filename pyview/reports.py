@@ -10,7 +10,7 @@ from typing import Any
 
 from pyview.paths import cover_of
 from pyview.task import Task
-from pyview.verdicts import At, Done, Emulate, Give, Real
+from pyview.verdicts import At, Done, Emulate, Give, Opened, Real
 from pyview.view import View
 
 MINE = ("pyview/tracer.py", "pyview/procedures.py")  # frames above a module's edge
@@ -54,13 +54,17 @@ class Reports:
 
     def mistake(self, task: Task, error: BaseException) -> None:
         """A module raised what is no OSError: its traceback, cut at the module's edge."""
+        self.failed(f"{task.call.name} of task {task.tid} gets EIO", error)
+
+    def failed(self, what: str, error: BaseException) -> None:
+        """Something of a module's went wrong: its traceback, cut at the module's edge."""
         import traceback
 
         frames = traceback.extract_tb(error.__traceback__)
         inner = [f for f in frames if not f.filename.endswith(MINE)] or frames
         lines = ["Traceback (most recent call last):\n", *traceback.format_list(inner)]
         lines += traceback.format_exception_only(error)
-        self.write(f"pyview: {task.call.name} of task {task.tid} gets EIO:\n" + "".join(lines))
+        self.write(f"pyview: {what}:\n" + "".join(lines))
 
     def call(self, task: Task, verdict: Any) -> None:
         """A call has been answered."""
@@ -112,6 +116,8 @@ def _ancestry(tid: int) -> Iterator[int]:
 def _what(verdict: Any) -> str:
     if isinstance(verdict, Real):
         return "kernel"
+    if isinstance(verdict, Opened) and verdict.object is None:
+        return "prepared"
     return "redirected" if isinstance(verdict, At | Give | Done) else "emulated"
 
 

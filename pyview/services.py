@@ -134,7 +134,8 @@ class Services(Mounting):
     def _remove(self, view: View, loaded: Loaded) -> None:
         mounts = [mount for mount in view.mounts if mount.owner is loaded]
         for mount in mounts:
-            view.umount(mount)
+            if mount in view.mounts:  # not gone with its leader
+                view.umount(mount)
         self._unmounted(mounts)
         self._unloaded(view, loaded)
 
@@ -149,6 +150,7 @@ class Services(Mounting):
         return sum(
             mount not in loaded.mounts or self._core.busy(view, mount) or mount.tree.busy()
             for mount in own
+            if mount.leader is None
         )
 
     def _lsmod(self, view: View, _pid: int, words: Sequence[str]) -> Answer:

@@ -43,9 +43,9 @@ def _pointers(tid: int) -> list[int]:
 
 
 def rename_on_stack(tid: int, given: bytes, shown: bytes) -> None:
-    """Replace each copy of `given` by `shown`, of the same length; nothing else can be done."""
-    if given == shown or len(given) != len(shown):
+    """Replace each copy of `given` by `shown`, which is no longer; nothing else can be done."""
+    if given == shown or len(given) < len(shown):
         return
     for address in _pointers(tid):
         if core.peek(tid, address, len(given) + 1) == given + b"\0":
-            core.patch(tid, address, shown)
+            core.patch(tid, address, shown.ljust(len(given), b"\0"))

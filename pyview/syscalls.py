@@ -152,12 +152,12 @@ class Arg(NamedTuple):
 class When(NamedTuple):
     """A condition that a filter can test: argument `arg` is ...
 
-    nonzero (all 64 bits), eq one of `values`, or has any of the bits `values` (both:
-    the low 32 bits, all that the kernel looks at in these arguments).
+    nonzero (all 64 bits), eq one of `values`, has any of the bits `values`, or is clear of
+    them (these: the low 32 bits, all that the kernel looks at in these arguments).
     """
 
     arg: int
-    kind: Literal["nonzero", "eq", "bits"]
+    kind: Literal["nonzero", "eq", "bits", "clear"]
     values: tuple[int, ...] = ()
 
     def holds(self, args: tuple[int, ...]) -> bool:
@@ -167,11 +167,14 @@ class When(NamedTuple):
             return value & 0xFFFFFFFFFFFFFFFF != 0
         if self.kind == "eq":
             return value & 0xFFFFFFFF in self.values
-        return any(value & bits for bits in self.values)
+        return any(value & bits for bits in self.values) is (self.kind == "bits")
 
 
 class Call(NamedTuple):
     """One system call.
+
+    `held` is when it stops in a process that has, or has had, an emulated descriptor (the
+    descriptor tier): always, if any of these conditions holds, or never (None).
 
     `op` is the operation a module sees: calls that differ only in calling
     convention (stat, fstat, newfstatat) share one.  `stop` holds when any
@@ -188,6 +191,7 @@ class Call(NamedTuple):
     when: tuple[When, ...] = ()
     nr: int | None = None
     note: str = ""
+    held: tuple[When, ...] | None = None
 
     def arg(self, role: Role) -> int:
         """The index of the first argument with this role, or -1."""
@@ -304,9 +308,15 @@ def call(
     when: tuple[When, ...] = (),
     nr: int | None = None,
     note: str = "",
+    held: tuple[When, ...] | None = (),
 ) -> Call:
-    """A row; the operation is the call's own name unless told."""
-    return Call(name, route, args, op or name, stop, when, nr, note)
+    """A row; the operation is the call's own name unless told.
+
+    Whoever has a descriptor among its arguments is held unless told.
+    """
+    if not held and not any(arg.role is Role.FD for arg in args):
+        held = None
+    return Call(name, route, args, op or name, stop, when, nr, note, held)
 
 
 def refuse(name: str, *args: Arg, op: str = "", nr: int | None = None, note: str = "") -> Call:
@@ -335,8 +345,8 @@ NAMES: tuple[Call, ...] = (
     # -- calls that name a file; glibc's fstat is newfstatat(fd, "", AT_EMPTY_PATH)
     call("open",        P, by(Lookup.OPEN, 1), flags, mode,               op="open", stop=L),
     call("openat",      P, dirfd, by(Lookup.OPEN, 2), flags, mode,        op="open", stop=L),
-    call("creat",       P, path, mode,                                    op="open", stop=T),
-    call("openat2",     P, dirfd, by(Lookup.HOW, 2), inp(3, "how"), size, op="open", stop=T),
+    call("creat",       P, path, mode,                                    op="open", stop=L),
+    call("openat2",     P, dirfd, by(Lookup.HOW, 2), inp(3, "how"), size, op="open", stop=L),
     call("stat",        P, path, statbuf,                                 op="stat", stop=L),
     call("lstat",       P, lpath, statbuf,                                op="stat", stop=L),
     call("newfstatat",  P, dirfd, at(3, null=Null.EMPTY), statbuf, flags, op="stat", stop=L),
@@ -430,6 +440,7 @@ PROCESS: tuple[Call, ...] = (
     call("clone",       K, flags, *ptr("stack", "parent_tid", "child_tid", "tls"), stop=T,
          when=(When(0, "bits", (0x10820000,)),)),   # UNTRACED leaves the view, NEWNS and NEWUSER
     call("clone3",      K, inp(1, "args"), size,                          op="clone", stop=T),
+    call("sync",        K, stop=T),
     call("fork",        K),
     call("vfork",       K),
     call("prctl",       K, *n("option", "arg2", "arg3", "arg4", "arg5"), stop=T,
@@ -441,13 +452,17 @@ PROCESS: tuple[Call, ...] = (
          note="a view takes the one listener a task may have: SECCOMP_FILTER_FLAG_NEW_LISTENER "
               "is EBUSY"),
     call("umask",       K, mode),
-    call("close",       K, fd),
+    call("close",       K, fd,                                            held=None),
     call("close_range", K, *n("first", "last"), flags,                    op="close"),
-    call("dup",         K, fd),
-    call("dup2",        K, fd, newfd,                                     op="dup"),
-    call("dup3",        K, fd, newfd, flags,                              op="dup"),
-    call("fcntl",       K, fd, *n("cmd", "arg")),
-    call("mmap",        K, *ptr("addr"), length, *n("prot"), flags, fd, offset),
+    call("dup",         K, fd,                                            held=None),
+    call("dup2",        K, fd, newfd,                                     op="dup", held=None),
+    call("dup3",        K, fd, newfd, flags,                              op="dup", held=None),
+    # F_GETFL .. F_GETSIG, locks, leases, seals: not F_DUPFD, F_GETFD, F_SETFD
+    call("fcntl",       K, fd, *n("cmd", "arg"),
+         held=(When(1, "eq", (*range(3, 18), *range(36, 39), *range(1024, 1030),
+                              *range(1031, 1041))),)),
+    call("mmap",        K, *ptr("addr"), length, *n("prot"), flags, fd, offset,
+         held=(When(3, "clear", (0x20,)),)),        # MAP_ANONYMOUS
     call("poll",        K, sized(Role.POLLFDS, "fds", 1), *n("nfds", "timeout")),
     call("ppoll",       K, sized(Role.POLLFDS, "fds", 1), *n("nfds"), put("timeout"),
          inp(4, "sigmask"), size,                                         op="poll"),
@@ -537,11 +552,12 @@ DESCRIPTORS: tuple[Call, ...] = (
     call("tee",         F, Arg(Role.FD, "fd_in"), Arg(Role.FD, "fd_out"), size, flags),
     call("vmsplice",    F, fd, sized(Role.IOV_IN, "iov", 2), count, flags),
     call("epoll_ctl",   F, Arg(Role.FD, "epfd"), *n("op"), fd, put("event")),
-    call("epoll_wait",  F, Arg(Role.FD, "epfd"), get("events"), *n("maxevents", "timeout")),
+    call("epoll_wait",  F, Arg(Role.FD, "epfd"), get("events"), *n("maxevents", "timeout"),
+         held=None),
     call("epoll_pwait", F, Arg(Role.FD, "epfd"), get("events"), *n("maxevents", "timeout"),
-         inp(5, "sigmask"), size,                                                op="epoll_wait"),
+         inp(5, "sigmask"), size,                                     op="epoll_wait", held=None),
     call("epoll_pwait2", F, Arg(Role.FD, "epfd"), get("events"), *n("maxevents"), put("timeout"),
-         inp(5, "sigmask"), size,                                                op="epoll_wait"),
+         inp(5, "sigmask"), size,                                     op="epoll_wait", held=None),
     call("inotify_rm_watch", F, fd, *n("wd")),
     call("signalfd",    F, fd, inp(2, "mask"), size),
     call("signalfd4",   F, fd, inp(2, "mask"), size, flags,                      op="signalfd"),
@@ -636,7 +652,7 @@ STRINGS: tuple[Call, ...] = (
     call("bpf",         N, cmd, inp(2, "attr"), size,
          note="the path of BPF_OBJ_PIN and BPF_OBJ_GET is not translated"),
     call("io_submit",   N, *ptr("context"), count, *ptr("iocbs"),
-         note="asynchronous I/O on an emulated descriptor reaches its placeholder"),
+         held=(When(1, "nonzero"),)),
     call("perf_event_open", N, put("attr"), *n("pid", "cpu", "group_fd"), flags,
          note="the path of a uprobe is not translated"),
     call("personality", N, *n("persona")),
@@ -765,7 +781,6 @@ NEUTRAL: tuple[Call, ...] = neutral("""
     io_getevents *context min count *events *timeout
     io_pgetevents *context min count *events *timeout *sigmask
     io_cancel *context *iocb *event
-    sync
     ustat dev *buf
     sysfs option arg1 arg2
     vhangup
@@ -794,6 +809,7 @@ SIZED = frozenset(
     {Role.IN, Role.OUT, Role.SOCKADDR_IN, Role.SOCKADDR_OUT, Role.IOV_IN, Role.IOV_OUT,
      Role.POLLFDS, Role.FDSET, Role.MSGS_IN, Role.MSGS_OUT}
 )  # fmt: skip
+KINDS = ("nonzero", "eq", "bits", "clear")
 ROUTED = {Route.PATH: Role.PATH, Route.FD: Role.FD}
 
 
@@ -854,8 +870,8 @@ def check_row(row: Call) -> None:
         raise ValueError(f"{row.name}: neutral but stops")
     if row.when and row.stop not in (Stop.LISTENER, Stop.TRACER):
         raise ValueError(f"{row.name}: a condition without a stop")
-    for w in row.when:
-        if not 0 <= w.arg < len(row.args) or w.kind not in ("nonzero", "eq", "bits"):
+    for w in (*row.when, *(row.held or ())):
+        if not 0 <= w.arg < len(row.args) or w.kind not in KINDS:
             raise ValueError(f"{row.name}: condition {w}")
         if (w.kind == "nonzero") is not (w.values == ()):
             raise ValueError(f"{row.name}: values of condition {w}")

@@ -11,12 +11,16 @@ import errno
 import os
 import re
 import stat
-from collections.abc import Callable
-from typing import Any
+import time
+from collections.abc import Callable, Hashable
+from typing import Any, Protocol
 
 from pyview import core
 from pyview.api import refuse
-from pyview.handlers.caller import AT_FDCWD
+from pyview.descriptors import Descriptors, StandIn, name_of
+from pyview.handlers.caller import AT_FDCWD, Ids
+from pyview.openfile import OpenFile
+from pyview.pages import Pages
 from pyview.paths import Found, resolve
 from pyview.syscalls import Call
 from pyview.view import View
@@ -58,6 +62,27 @@ class CoreEyes:
         return name
 
 
+class Session(Protocol):
+    """What a task needs of the core as a whole."""
+
+    descriptors: Descriptors
+
+    def wake(self, on: Hashable) -> None:
+        """Who sleeps `on` this makes its call again."""
+
+    def keep_until_done(self, tid: int, file: StandIn | Pages) -> None:
+        """A file that the task opens by its name during its present call, and not later."""
+
+    def still_mapped(self, maps: int) -> None:
+        """Some process with this pv_mm.maps has unmapped something."""
+
+    def sync(self, view: View) -> None:
+        """Make durable what the devices of a view hold."""
+
+    def device_changed(self, opened: OpenFile) -> None:
+        """An ioctl on a device has been answered."""
+
+
 class Task:
     """One call of one thread."""
 
@@ -67,9 +92,10 @@ class Task:
         view: View,
         call: Call,
         args: tuple[int, ...],
+        session: Session,
         debug: Callable[..., None] | None = None,
     ) -> None:
-        self._record, self._debug = record, debug
+        self._record, self.session, self._debug = record, session, debug
         self.tid: int = record.tid
         self.view, self.call, self.args = view, call, args
         self._process = 0
@@ -87,8 +113,103 @@ class Task:
     def peek(self, address: int, length: int) -> bytes:
         return core.peek(self.tid, address, length)
 
-    def store(self, address: int, data: bytes) -> None:
-        core.poke(self.tid, address, data)
+    def store(self, address: int, data: bytes) -> int:
+        return core.store(self.tid, address, data)
+
+    # -- rights ----------------------------------------------------------------------------
+    def ids(self) -> Ids:
+        with open(f"/proc/{self.tid}/status", "rb", 0) as file:
+            text = file.read(4096)
+        fields = dict(line.split(b":", 1) for line in text.splitlines() if b":" in line)
+        uid, gid = int(fields[b"Uid"].split()[3]), int(fields[b"Gid"].split()[3])
+        groups = frozenset(map(int, fields[b"Groups"].split()))
+        return Ids(uid, gid, groups | {gid}, int(fields[b"Umask"], 8))
+
+    def now(self) -> int:
+        return time.time_ns()
+
+    # -- emulated files ----------------------------------------------------------------------
+    def object(self, fd: int) -> OpenFile | None:
+        inode = core.emulated(self._record, fd) if fd >= 0 else 0
+        return self.session.descriptors.find(inode) if inode else None
+
+    def can_hold(self) -> bool:
+        return bool(self._record.descriptors)
+
+    def pages(self, opened: OpenFile, shared: bool, writable: bool) -> tuple[Pages, str]:
+        descriptors = self.session.descriptors
+        pages = descriptors.pages(opened, shared, writable)
+        if shared:
+            self._record.mm.maps = descriptors.uses(int(self._record.mm.maps), opened)
+        elif not descriptors.is_mapped(opened):
+            self.session.keep_until_done(self.tid, pages)
+        return pages, name_of(pages.fd)
+
+    def mapped(self) -> list[Pages]:
+        return self.session.descriptors.mapped(int(self._record.mm.maps))
+
+    def unmapped(self) -> None:
+        self.session.still_mapped(int(self._record.mm.maps))
+
+    def program_file(self, found: Found) -> str:
+        file = found.tree.open(found.rest, os.O_RDONLY)
+        stand_in = StandIn()
+        try:
+            at = 0
+            while data := file.pread(1 << 20, at):
+                at += os.pwrite(stand_in.fd, data, at)
+        except BaseException:
+            stand_in.close()
+            raise
+        finally:
+            file.close()
+        self.session.keep_until_done(self.tid, stand_in)
+        return stand_in.name
+
+    def stand_in(self, data: bytes) -> StandIn:
+        return StandIn(data)
+
+    def place(self, found: Found) -> int:
+        return self.session.descriptors.place(found.name)
+
+    def settle(self) -> None:
+        self.session.descriptors.settle()
+
+    def sync(self) -> None:
+        self.session.sync(self.view)
+
+    def wake(self, on: Hashable) -> None:
+        self.session.wake(on)
+
+    def holds_locks(self) -> None:
+        mm = self._record.mm
+        mm.maps = self.session.descriptors.holds_locks(int(mm.maps))
+
+    def changed(self, opened: OpenFile) -> None:
+        self.session.device_changed(opened)
+
+    def renamed(self, old: Found, new: Found) -> None:
+        self.session.descriptors.renamed(old, new)
+
+    def runs(self, found: Found) -> bool:
+        place = self.session.descriptors.known_place(found.name)
+        return bool(place) and any(
+            record.mm.place == place and record.mm.domain == core.VIRTUAL for record in core.tasks()
+        )
+
+    def writes(self, found: Found) -> bool:
+        self.session.descriptors.settle()
+        return any(
+            opened.rest == found.rest and opened.tree is found.tree
+            and opened.flags & os.O_ACCMODE != os.O_RDONLY
+            for opened in self.session.descriptors.opened()
+        )  # fmt: skip
+
+    def cut(self, found: Found, size: int) -> None:
+        for opened in self.session.descriptors.opened():
+            if opened.rest == found.rest and opened.tree is found.tree and opened.pages is not None:
+                opened.pages.cut(size)
+                return
 
     # -- names -----------------------------------------------------------------------------
     def resolve(
@@ -108,6 +229,11 @@ class Task:
         """
         if dirfd == AT_FDCWD:
             return self.cwd()
+        file = self.object(dirfd) if self._record.descriptors else None
+        if file is not None:
+            if not file.is_directory:
+                raise refuse(errno.ENOTDIR)
+            return file.name
         link = f"/proc/{self.tid}/fd/{dirfd}"
         try:
             real = os.readlink(link)
@@ -129,14 +255,16 @@ class Task:
         return int(self._record.fs.domain)
 
     def cwd(self) -> str:
+        if self.cwd_domain() < 0:
+            return self.session.descriptors.place_name(self._record.fs.place)
         link = f"/proc/{self.tid}/cwd"
         real = os.readlink(link)
         if real.endswith(_DELETED) and not os.stat(link).st_nlink:
             raise refuse(errno.ENOENT, real)
         return self._shown(real, self.cwd_domain())
 
-    def moved(self, domain: int) -> None:
-        core.moved(self._record, domain)
+    def moved(self, domain: int, place: int = 0) -> None:
+        core.moved(self._record, domain, place)
 
     def unshared(self) -> None:
         core.unshared(self._record)
@@ -147,8 +275,9 @@ class Task:
     def child_is_foreign(self) -> None:
         self._record.foreign_child = 1
 
-    def executes(self, domain: int) -> None:
+    def executes(self, domain: int, place: int = 0) -> None:
         self._record.exec_domain = domain
+        self._record.exec_place = place
         if domain:
             core.use_domains()
 
@@ -165,7 +294,10 @@ class Task:
             os.close(mine)
 
     def exists(self, found: Found, *, parent: bool) -> None:
-        if found.real is not None:
+        if found.real is None:
+            if not parent:
+                found.tree.lstat(found.rest)
+        else:
             os.lstat((os.path.dirname(found.real.rstrip("/")) or "/") if parent else found.real)
 
     def socket_address(self, fd: int, peer: bool) -> bytes:
@@ -198,7 +330,11 @@ class Task:
 
     def program_head(self, found: Found, size: int) -> bytes:
         if found.real is None:
-            return b""
+            file = found.tree.open(found.rest, os.O_RDONLY)
+            try:
+                return file.pread(size, 0)
+            finally:
+                file.close()
         try:
             fd = os.open(found.real, os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY)
         except OSError:
@@ -235,9 +371,25 @@ class Task:
         number = self.proc_domain(real)
         if not number:
             return None
+        if number < 0:
+            return self._virtual_name(real)
         domain = self.view.domain(number)
         target = os.readlink(real)
         return domain.name(target) if domain is not None and target.startswith("/") else None
+
+    def _virtual_name(self, real: str) -> str | None:
+        """The name of the virtual file or directory that a magic link of proc leads to."""
+        match = _MAGIC.fullmatch(real)
+        assert match is not None
+        process, thread, what, fd = match.groups()
+        record = core.task(int(thread or process))
+        if record is None:
+            return None
+        if fd is not None:
+            found = self.session.descriptors.find(core.emulated(record, int(fd)))
+            return found.name if found is not None else None
+        number = record.fs.place if what == "cwd" else record.mm.place
+        return self.session.descriptors.place_name(number)
 
     def mounts_text(self, kind: str) -> bytes:
         with open(f"/proc/{self.process()}/{kind}", "rb", 0) as file:
@@ -274,7 +426,7 @@ def _escaped(text: str) -> str:
 def _mount_lines(view: View, kind: str) -> list[str]:
     lines = []
     for mount in view.mounts:
-        if not mount.epoch:
+        if not mount.epoch or mount.leader is not None:
             continue
         target, source = _escaped(mount.target or "/"), _escaped(mount.source)
         sort = _escaped(mount.kind or "none")

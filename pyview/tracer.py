@@ -8,22 +8,27 @@ from __future__ import annotations
 
 import errno
 import os
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Generator, Iterable, Sequence
 from functools import partial
 from typing import Any
 
 from pyview import core
-from pyview.api import refuse
+from pyview.api import Device, refuse
 from pyview.control import Answer, Later
+from pyview.emulation import Emulation
 from pyview.handlers.table import handler_of
 from pyview.installing import Installer
+from pyview.openfile import OpenFile
 from pyview.procedures import (
     MASK,
+    PARK,
     WAIT,
     Lost,
     Procedure,
     Step,
     Stop,
+    asleep,
+    named,
     redirected,
     revealed,
     stopped_by_us,
@@ -34,16 +39,22 @@ from pyview.stack import rename_on_stack
 from pyview.syscalls import BY_NAME, Call
 from pyview.task import Task
 from pyview.verdicts import (
+    Asleep,
     At,
     Done,
     Emulate,
     Give,
     Handler,
+    Mapped,
+    Messages,
+    Opened,
     Real,
+    Receives,
     Redirect,
     Renamed,
     Request,
     Verdict,
+    Work,
 )
 from pyview.view import Mount, View
 
@@ -69,6 +80,8 @@ class Tracer:
         self._how: dict[int, int] = {}  # how each of them had its task resumed
         self.numbers = core.numbers()
         self._calls: dict[int, Call] = {n: BY_NAME[name] for name, n in self.numbers.items()}
+        self.emulation = Emulation(self)
+        self._parked: dict[int, object] = {}  # tasks whose call waits for a slow file
         self._services = Services(self)
         self._installer = Installer(self)
         self._add(View(1, name), picture)
@@ -94,6 +107,8 @@ class Tracer:
         """
         while True:
             kind = stop.kind
+            if kind in (core.DEAD, core.EXEC) and stop.value:
+                self.emulation.memory_gone(int(stop.tid), int(stop.value), kind == core.DEAD)
             if kind == core.NOTICE:
                 self._call(stop, listener=True)
             elif stop.tid in self._running and kind != core.READY:
@@ -101,9 +116,10 @@ class Tracer:
             elif kind == core.TRACED:
                 self._call(stop, listener=False)
             elif kind == core.READY:
-                serve()
+                if not self.emulation.ready(stop.tid):
+                    serve()
             elif kind == core.DEAD:
-                alone()
+                self._died(stop, alone)
             elif kind == core.EMPTY:
                 return
             elif kind == core.EXEC and stop.message in self._running:
@@ -130,17 +146,65 @@ class Tracer:
             )
             return
         task = Task(
-            record, self._by_picture[record.view], call, tuple(stop.args), self.reports.debug
-        )
+            record, self._by_picture[record.view], call, tuple(stop.args), self.emulation,
+            self.reports.debug,
+        )  # fmt: skip
         try:
             answer, handler = self._first(task, int(stop.value) if listener else 0)
-            if isinstance(answer, Request):
-                assert handler is not None
-                self._begin(int(stop.tid), self._ask(task, handler, answer, stop, listener), stop)
-            else:
-                self._settle(task, answer, stop, listener)
+            self._carry_on(task, handler, answer, stop, listener)
         except core.Gone:
-            pass  # there is nobody left to answer
+            self.emulation.done(task.tid)  # there is nobody left to answer
+
+    def _carry_on(
+        self,
+        task: Task,
+        handler: Handler | None,
+        answer: Verdict | Request,
+        stop: Stop,
+        listener: bool,
+    ) -> None:
+        """Do what a handler has said about a call that has not run."""
+        if isinstance(answer, Work):
+            assert handler is not None
+            self._park(task, handler, answer, core.copy_stop(stop), listener)
+        elif isinstance(answer, Request):
+            assert handler is not None
+            self._begin(int(stop.tid), self._ask(task, handler, answer, stop, listener), stop)
+        else:
+            self._settle(task, answer, stop, listener)
+            self.emulation.done(task.tid)
+
+    def _park(self, task: Task, handler: Handler, work: Work, stop: Stop, listener: bool) -> None:
+        """The task waits in its call until a slow file has done something."""
+        tid, token = task.tid, object()
+        record = core.task(tid)
+        if record is None:
+            return
+        record.watched = 1
+        self._parked[tid] = token
+
+        def then(value: Any, error: BaseException | None) -> None:
+            if self._parked.get(tid) is not token:
+                handler.close()  # the task was killed meanwhile
+                return
+            del self._parked[tid]
+            record.watched = 0
+            answer = self._guarded(task, partial(_resumed, handler, value, error))
+            try:
+                self._carry_on(task, handler, answer, stop, listener)
+            except core.Gone:
+                self.emulation.done(tid)
+            self._installer.ended(tid)
+
+        self.emulation.workers.submit(work.file, work.run, then)
+
+    def _died(self, stop: Stop, alone: Callable[[], None]) -> None:
+        tid = int(stop.tid)
+        if self._parked.pop(tid, None) is not None:
+            self.emulation.done(tid)
+            self._installer.ended(tid)
+        if stop.key:
+            alone()
 
     def _first(self, task: Task, domain: int) -> tuple[Verdict | Request, Handler | None]:
         """What the call's handler says first; itself when it has more to say.
@@ -203,6 +267,34 @@ class Tracer:
         elif isinstance(verdict, Give):
             core.give(stop.listener, stop.id, verdict.fd, verdict.cloexec)
             os.close(verdict.fd)
+        elif isinstance(verdict, Opened):
+            if verdict.object is None:
+                self._begin(int(stop.tid), self._prepared(stop), stop)
+            else:
+                self.emulation.give(stop, verdict)
+        elif isinstance(verdict, Asleep):
+            self._begin(int(stop.tid), self._sleep(int(stop.tid), verdict), stop)
+
+    def _prepared(self, stop: Stop) -> Procedure:
+        """Make a process ready to have emulated descriptors; its call then comes again."""
+        tid, number = int(stop.tid), int(stop.nr)
+        yield from stopped_by_us(tid, stop.listener, stop.id)
+        regs = core.registers(tid)
+        try:
+            yield from self._installer.stop_for_descriptors(tid)
+        except OSError as error:
+            regs.value = -(error.errno or errno.EIO) & MASK
+        else:
+            regs.ip -= core.CALL_LENGTH
+            regs.nr, regs.value = core.NO_CALL, number
+        core.set_registers(tid, regs)
+
+    def _sleep(self, tid: int, verdict: Asleep) -> Procedure:
+        self.emulation.sleeps(tid, verdict.on)
+        try:
+            yield from asleep(tid, self.numbers)
+        finally:
+            self.emulation.awake(tid)
 
     def _ask(
         self, task: Task, handler: Handler, request: Any, stop: Stop, listener: bool
@@ -211,31 +303,68 @@ class Tracer:
         tid, number = task.tid, int(stop.nr)
         if listener:
             yield from stopped_by_us(tid, stop.listener, stop.id)
-        answer = request
-        executed = 0
-        while isinstance(answer, Request):
-            value = 0
-            try:
-                if isinstance(answer, Redirect):
-                    value, executed = yield from redirected(
-                        tid, number, answer.changes, self.numbers, not listener
-                    )
-                elif isinstance(answer, Renamed):
-                    rename_on_stack(executed, answer.given, answer.shown)
-                else:
-                    yield from self._installer.stop_for_messages(tid)
-            except OSError as error:  # whatever was asked for: the core goes on
-                value = -(error.errno or errno.EIO)
-            answer = self._guarded(task, partial(handler.send, value))
-        self.reports.call(task, answer)
-        if isinstance(answer, Emulate) and not executed:
-            regs = core.registers(tid)
-            regs.value = _stored(task, answer) & MASK
-            core.set_registers(tid, regs)
+        answer: Any = request
+        entry, executed = not listener, 0  # still before the call; the thread id after an exec
+        try:
+            while isinstance(answer, Request):
+                value: Any = 0
+                failure: BaseException | None = None
+                try:
+                    if isinstance(answer, Redirect):
+                        other = self.numbers[answer.call] if answer.call else -1
+                        value, executed = yield from redirected(
+                            tid, number, answer.changes, self.numbers, entry, other
+                        )
+                        entry = False
+                    elif isinstance(answer, Work):
+                        value, failure = yield from self._worked(tid, answer)
+                    else:
+                        yield from self._granted(answer, executed or tid)
+                except OSError as error:  # whatever was asked for: the core goes on
+                    value = -(error.errno or errno.EIO)
+                answer = self._guarded(task, partial(_resumed, handler, value, failure))
+            self.reports.call(task, answer)
+            if isinstance(answer, Asleep):
+                yield from self._sleep(tid, answer)
+            elif isinstance(answer, Emulate) and entry:
+                core.answer(tid, _stored(task, answer))
+            elif isinstance(answer, Emulate) and not executed:
+                regs = core.registers(tid)
+                regs.value = _stored(task, answer) & MASK
+                core.set_registers(tid, regs)
+        finally:
+            self.emulation.done(tid)
+
+    def _granted(self, request: Request, tid: int) -> Procedure:
+        """Requests that change how a stopped task goes on, or how it looks."""
+        if isinstance(request, Renamed):
+            rename_on_stack(tid, request.given, request.shown)
+            if request.name:
+                yield from named(tid, request.name, self.numbers)
+        elif isinstance(request, Messages):
+            yield from self._installer.stop_for_messages(tid)
+        elif isinstance(request, Mapped):
+            yield from self._installer.stop_for_mappings(tid)
+        elif isinstance(request, Receives):
+            record = core.task(tid)
+            if record is not None and core.emulated(record, request.fd):
+                yield from self._installer.stop_for_descriptors(tid)
+
+    def _worked(self, tid: int, work: Work) -> Generator[Step, Any, tuple[Any, Any]]:
+        """Have something done in a slow file's thread while the task stays stopped."""
+        procedure = self._running[tid]
+
+        def then(value: Any, error: BaseException | None) -> None:
+            if self._running.get(tid) is procedure:
+                self._step(tid, procedure, (value, error), None)
+
+        self.emulation.workers.submit(work.file, work.run, then)
+        value, error = yield PARK
+        return value, error
 
     # -- procedures --------------------------------------------------------------------------
     def busy_with(self, tid: int) -> bool:
-        return tid in self._running
+        return tid in self._running or tid in self._parked
 
     def start(self, tid: int, procedure: Procedure) -> None:
         self._begin(tid, procedure, None)
@@ -266,7 +395,7 @@ class Tracer:
         else:
             self._step(tid, procedure, stop, stop)
 
-    def _step(self, tid: int, procedure: Procedure, sent: Stop | None, stop: Stop | None) -> None:
+    def _step(self, tid: int, procedure: Procedure, sent: Any, stop: Stop | None) -> None:
         step: Step | None = None
         lost = gone = False
         try:
@@ -279,7 +408,7 @@ class Tracer:
             gone = True
         if step is not None:
             self._how[tid] = step[0]
-            if step != WAIT:
+            if step not in (WAIT, PARK):
                 core.resume(tid, *step)
             return
         del self._running[tid]
@@ -289,7 +418,7 @@ class Tracer:
             record.watched = 0
         if lost and stop is not None:
             _go_on(stop)
-        elif not gone and stop is not None:
+        elif not gone:
             core.resume(tid)
         self._installer.ended(tid)
 
@@ -338,8 +467,10 @@ class Tracer:
         return [known.view for known in self._known.values()]
 
     def busy(self, view: View, mount: Mount) -> bool:
+        if self.emulation.uses(mount):
+            return True
         numbers = {cover.number for cover in view.covers() if cover.mount is mount}
-        numbers.discard(0)
+        numbers -= {0, core.VIRTUAL}
         for record in list(core.tasks()):
             if self._by_picture.get(record.view) is not view:
                 continue
@@ -387,6 +518,18 @@ class Tracer:
         self.reports.set_tags(view, pid, tags)
         core.trace_all(self._known[view.number].picture, self.reports.wants_all(view))
 
+    def farewell(self, name: str, action: Callable[[], None]) -> None:
+        try:
+            action()
+        except Exception as error:  # the module's edge: its mistakes are not the core's
+            self.reports.failed(f"{name} may not be written whole", error)
+
+    def device_changed(self, opened: OpenFile) -> None:
+        if isinstance(opened.mount.tree, Device):
+            for view in self.views():
+                if opened.mount in view.mounts:
+                    self._services.refresh(view, opened.mount)
+
     def log(self, text: str) -> None:
         self.reports.write(text if text.endswith("\n") else text + "\n")
 
@@ -395,6 +538,11 @@ def _stored(task: Task, verdict: Emulate) -> int:
     """Store what the verdict says; the result, or -EFAULT."""
     stored = all(core.poke(task.tid, address, data) for address, data in verdict.poke)
     return verdict.value if stored else -errno.EFAULT
+
+
+def _resumed(handler: Handler, value: Any, error: BaseException | None) -> Verdict | Request:
+    """A handler goes on with what it has asked for."""
+    return handler.send(value) if error is None else handler.throw(error)
 
 
 def _run_there(task: Task, verdict: At) -> Handler:

@@ -8,8 +8,10 @@ the caller as -errno.
 
 from __future__ import annotations
 
-from collections.abc import Generator, Mapping
-from typing import NamedTuple
+from collections.abc import Callable, Generator, Hashable, Mapping
+from typing import Any, NamedTuple
+
+from pyview.openfile import OpenFile
 
 
 class Block(NamedTuple):
@@ -58,33 +60,75 @@ class Done(NamedTuple):
     """A Redirect has run the call, and its result stands."""
 
 
-Verdict = Real | Emulate | At | Give | Done
+class Opened(NamedTuple):
+    """The caller gets a new descriptor for this open file.
+
+    `repeat`: its process must be made ready for that first; then its call comes again, and the
+    handler with it, so there is no file yet.
+    """
+
+    object: OpenFile | None
+    cloexec: bool = False
+
+
+class Asleep(NamedTuple):
+    """The caller sleeps, and signals wake it as they do in any call, until `on` is awoken.
+
+    Then its call comes again.
+    """
+
+    on: Hashable
+
+
+Verdict = Real | Emulate | At | Give | Done | Opened | Asleep
 
 
 class Redirect(NamedTuple):
     """Request: run this call with some arguments replaced; gives the result, or -errno.
 
-    Registers and memory are as they were afterwards, but for the result.  `nr` >= 0 runs another
-    call instead.
+    Registers and memory are as they were afterwards, but for the result.  `call`: the name of
+    another call to run instead.
     """
 
     changes: Mapping[int, Word]
-    nr: int = -1
+    call: str = ""
 
 
 class Renamed(NamedTuple):
     """Request, after a program was executed by another name: its stack shall say `shown`.
 
-    Both names have the same length; `shown` replaces each `given` that the kernel left there.
+    `shown` replaces each `given` that the kernel left there and that is at least as long.  `name`,
+    unless empty, becomes what the process is called (comm).
     """
 
     given: bytes
     shown: bytes
+    name: bytes = b""
 
 
 class Messages(NamedTuple):
     """Request: from now on the process stops for sendmsg and recvmsg, whose names matter."""
 
 
-Request = Redirect | Renamed | Messages
-Handler = Generator[Request, int, Verdict]
+class Mapped(NamedTuple):
+    """Request, after a call was run: from now on the process stops when it unmaps something."""
+
+
+class Receives(NamedTuple):
+    """Request, after a call was run: it may have got an emulated descriptor as `fd`."""
+
+    fd: int
+
+
+class Work(NamedTuple):
+    """Request: call this in a thread of the file's own; gives its result or raises its error.
+
+    For files that are slow: only the caller waits.
+    """
+
+    file: Hashable
+    run: Callable[[], Any]
+
+
+Request = Redirect | Renamed | Messages | Mapped | Receives | Work
+Handler = Generator[Request, Any, Verdict]

@@ -9,10 +9,11 @@ answer of every tree between a name and the kernel is "the same, under another n
 from __future__ import annotations
 
 import errno
-import os
 from collections.abc import Iterator
+from typing import Any
 
-from pyview.api import File, Tree, refuse
+from pyview.api import Tree, refuse
+from pyview.kernel import Kernel
 
 
 def covers(target: str, path: str) -> bool:
@@ -20,52 +21,12 @@ def covers(target: str, path: str) -> bool:
     return path.startswith(target) and (len(path) == len(target) or path[len(target)] == "/")
 
 
-class Kernel(Tree):
-    """The real files, at epoch 0 of every view; with the core's own rights."""
-
-    def real(self, path: str) -> str:
-        return path
-
-    def lstat(self, path: str) -> os.stat_result:
-        return os.lstat(path)
-
-    def readlink(self, path: str) -> str:
-        return os.readlink(path)
-
-    def listdir(self, path: str) -> list[str]:
-        return os.listdir(path)
-
-    def open(self, path: str, flags: int, mode: int = 0o777) -> File:
-        return KernelFile(os.open(path, flags | os.O_CLOEXEC | os.O_NOCTTY, mode))
-
-
-class KernelFile(File):
-    """A real file that a module has opened."""
-
-    def __init__(self, fd: int) -> None:
-        self.fd = fd
-
-    def pread(self, size: int, offset: int) -> bytes:
-        return os.pread(self.fd, size, offset)
-
-    def pwrite(self, data: bytes, offset: int) -> int:
-        return os.pwrite(self.fd, data, offset)
-
-    def size(self) -> int:
-        return os.lseek(self.fd, 0, os.SEEK_END)
-
-    def fsync(self) -> None:
-        os.fsync(self.fd)
-
-    def close(self) -> None:
-        os.close(self.fd)
-
-
 class Mount:
     """One tree at one place.  `target` is canonical and absolute, "" for the root."""
 
     __slots__ = (
-        "epoch", "kind", "options", "owner", "permanent", "root", "source", "target", "tree",
+        "companions", "epoch", "kind", "leader", "options", "owner", "permanent", "root", "source",
+        "target", "tree",
     )  # fmt: skip
 
     def __init__(
@@ -75,6 +36,8 @@ class Mount:
         self.source, self.kind, self.options = source, kind, options
         self.owner: object = None  # the loaded module that asked for it, if any
         self.permanent = False
+        self.companions: dict[str, Mount] = {}  # what came with it and goes with it, by target
+        self.leader: Mount | None = None  # whose companion it is
         #: the kernel's name of its root ("" for "/") when the tree only renames, else None
         self.root = _root(tree)
 
@@ -152,6 +115,9 @@ class View:
         """Take one mount away.  Errors: EINVAL when it is not mounted here or is the kernel."""
         if mount.epoch == 0 or mount not in self.mounts:
             raise refuse(errno.EINVAL, mount.target)
+        for companion in mount.companions.values():
+            if companion in self.mounts:
+                self.mounts.remove(companion)
         self.mounts.remove(mount)
         self._covers = None
 
@@ -251,19 +217,39 @@ class Past(Tree):
         tree, rest = self._find(path)
         return tree.real(rest)
 
-    # What a module asks of what is below it goes to the tree that was there.
-    def lstat(self, path: str) -> os.stat_result:
-        tree, rest = self._find(path)
-        return tree.lstat(rest)
+    def rename(self, old: str, new: str, flags: int) -> None:
+        tree, first, second = self._both(old, new)
+        tree.rename(first, second, flags)
 
-    def readlink(self, path: str) -> str:
-        tree, rest = self._find(path)
-        return tree.readlink(rest)
+    def link(self, old: str, new: str) -> None:
+        tree, first, second = self._both(old, new)
+        tree.link(first, second)
 
-    def listdir(self, path: str) -> list[str]:
+    def symlink(self, target: str, path: str) -> None:
         tree, rest = self._find(path)
-        return tree.listdir(rest)
+        tree.symlink(target, rest)
 
-    def open(self, path: str, flags: int, mode: int = 0o777) -> File:
+    def _both(self, old: str, new: str) -> tuple[Tree, str, str]:
+        tree, first = self._find(old)
+        other, second = self._find(new)
+        if tree is not other:
+            raise refuse(errno.EXDEV, old)
+        return tree, first, second
+
+
+def _handed_down(operation: str) -> Any:
+    """A method of Past: the same, of the tree that was there."""
+
+    def method(self: Past, path: str, *arguments: Any) -> Any:
         tree, rest = self._find(path)
-        return tree.open(rest, flags, mode)
+        return getattr(tree, operation)(rest, *arguments)
+
+    return method
+
+
+for _operation in (
+    *("lstat", "readlink", "listdir", "entries", "access", "open", "unlink", "mkdir", "rmdir"),
+    *("chmod", "chown", "utime", "truncate", "mknod", "statvfs", "socket"),
+    *("getxattr", "setxattr", "listxattr", "removexattr"),
+):
+    setattr(Past, _operation, _handed_down(_operation))

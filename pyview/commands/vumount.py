@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 from pyview.commands import USAGE, Failure, canonical, parser, request, say
-from pyview.entry import source_name
+from pyview.entry import option_named, source_name
 
 TYPE_CHECKING = False  # typing's own costs 5 ms
 if TYPE_CHECKING:
@@ -36,6 +36,7 @@ def mount_words(given: Namespace) -> tuple[str, str, str, str, str]:
     writable = [option for option in listed if option in ("rw", "ro")][-1:] or ["rw"]
     if (given.access or writable[0]) == "ro":
         kept.append("ro")
+    kept = [option_named(option) for option in kept]
     source, target = given.places
     source = canonical(source) if how else source_name(source)
     return how, given.type or "", ",".join(kept), source, canonical(target)

@@ -3,13 +3,37 @@
 
 from __future__ import annotations
 
-from typing import Protocol
+from collections.abc import Hashable
+from typing import NamedTuple, Protocol
 
+from pyview.openfile import OpenFile
+from pyview.pages import Pages
 from pyview.paths import Found
 from pyview.syscalls import Call
 from pyview.view import View
 
 AT_FDCWD = -100
+
+
+class Ids(NamedTuple):
+    """With what rights a task names files: file-system ids and umask, credentials(7)."""
+
+    uid: int
+    gid: int
+    groups: frozenset[int]
+    umask: int
+
+
+class StandIn(Protocol):
+    """A file of the core that a task can open by its name."""
+
+    name: str
+
+    def pread(self, size: int, offset: int) -> bytes:
+        """Its bytes."""
+
+    def close(self) -> None:
+        """The core needs it no more."""
 
 
 class Caller(Protocol):
@@ -26,8 +50,68 @@ class Caller(Protocol):
     def peek(self, address: int, length: int) -> bytes:
         """Up to `length` bytes of its memory.  Errors: EFAULT."""
 
-    def store(self, address: int, data: bytes) -> None:
-        """Store bytes in its memory, as far as it can be written."""
+    def store(self, address: int, data: bytes) -> int:
+        """Store bytes in its memory, as far as it can be written; how many were."""
+
+    def ids(self) -> Ids:
+        """Its rights."""
+
+    def process(self) -> int:
+        """Its thread group."""
+
+    def object(self, fd: int) -> OpenFile | None:
+        """The open file behind an emulated descriptor of its own; None: it is the kernel's."""
+
+    def can_hold(self) -> bool:
+        """Whether its process may be given an emulated descriptor."""
+
+    def pages(self, opened: OpenFile, shared: bool, writable: bool) -> tuple[Pages, str]:
+        """What to map in the place of a file, once it is filled, and the kernel's name of it."""
+
+    def mapped(self) -> list[Pages]:
+        """What it may have written by mapping."""
+
+    def unmapped(self) -> None:
+        """It has unmapped something."""
+
+    def program_file(self, found: Found) -> str:
+        """A name of the kernel for a copy of a file, to be executed."""
+
+    def place(self, found: Found) -> int:
+        """A number for a name in a virtual tree, for moved() and executes()."""
+
+    def stand_in(self, data: bytes) -> StandIn:
+        """A memfd with these bytes, for the task to open."""
+
+    def settle(self) -> None:
+        """Whatever was closed by now is closed: its locks have gone."""
+
+    def sync(self) -> None:
+        """Make durable what the view's devices and its open emulated files hold."""
+
+    def wake(self, on: Hashable) -> None:
+        """Whoever sleeps `on` this makes its call again."""
+
+    def holds_locks(self) -> None:
+        """Its process has locked something: they end with it."""
+
+    def changed(self, opened: OpenFile) -> None:
+        """An ioctl has been answered: what goes with a device's mount may be another now."""
+
+    def cut(self, found: Found, size: int) -> None:
+        """The file of this name has now `size` bytes."""
+
+    def renamed(self, old: Found, new: Found) -> None:
+        """Open files and directories have other names now."""
+
+    def runs(self, found: Found) -> bool:
+        """Whether some task of the session executes this file of a virtual tree."""
+
+    def writes(self, found: Found) -> bool:
+        """Whether some task has this file of a virtual tree open for writing."""
+
+    def now(self) -> int:
+        """What the clock says: ns since the epoch."""
 
     def resolve(
         self, dirfd: int, path: str, *, follow: bool, entry: bool = False, makes: bool = False
@@ -46,8 +130,8 @@ class Caller(Protocol):
     def cwd(self) -> str:
         """Its working directory as a name of the view.  Errors: ENOENT when that was removed."""
 
-    def moved(self, domain: int) -> None:
-        """Its working directory now lies in `domain`."""
+    def moved(self, domain: int, place: int = 0) -> None:
+        """Its working directory now lies in `domain`, or at a place in a virtual tree."""
 
     def unshared(self) -> None:
         """It has a working directory of its own from now on."""
@@ -58,8 +142,8 @@ class Caller(Protocol):
     def child_is_foreign(self) -> None:
         """The same for the child that its call is about to make."""
 
-    def executes(self, domain: int) -> None:
-        """The program it is about to become lies in `domain`."""
+    def executes(self, domain: int, place: int = 0) -> None:
+        """The program it is about to become lies in `domain`, or at a place in a virtual tree."""
 
     def fd_domain(self, fd: int) -> int:
         """The domain through which its descriptor was opened."""

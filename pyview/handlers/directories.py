@@ -5,13 +5,19 @@ from __future__ import annotations
 
 import errno
 import os
+import stat
 
 from pyview.abi import dirent
 from pyview.abi.words import as_fd
 from pyview.api import refuse
-from pyview.handlers.caller import Caller
+from pyview.handlers import trees
+from pyview.handlers.caller import AT_FDCWD, Caller
 from pyview.handlers.names import as_word, find
+from pyview.openfile import O_PATH, OpenFile
+from pyview.paths import Found
 from pyview.verdicts import Done, Emulate, Handler, Real, Redirect, Verdict
+
+VIRTUAL = -1  # as a domain: the directory lies in a virtual tree
 
 
 def chdir(caller: Caller) -> Handler:
@@ -20,15 +26,30 @@ def chdir(caller: Caller) -> Handler:
     if where is None:
         return Real()
     if where.real is None:
-        raise refuse(errno.EOPNOTSUPP, where.name)
+        return _enter(caller, where)
     value = yield Redirect({} if where.same else {0: as_word(where.real)})
     if value == 0:
         caller.moved(where.number)
     return Done()
 
 
+def _enter(caller: Caller, where: Found) -> Emulate:
+    """A directory in a virtual tree becomes the task's: the kernel's own stays where it is."""
+    if not stat.S_ISDIR(trees.lstat(where).st_mode):
+        raise refuse(errno.ENOTDIR, where.name)
+    ids = caller.ids()
+    where.tree.access(where.rest, os.X_OK, ids.uid, ids.groups)
+    caller.moved(VIRTUAL, caller.place(where))
+    return Emulate(0)
+
+
 def fchdir(caller: Caller) -> Handler:
     """The directory's domain is what its descriptor remembers."""
+    file = caller.object(as_fd(caller.args[0]))
+    if file is not None:
+        if not file.is_directory:
+            raise refuse(errno.ENOTDIR, file.name)
+        return _enter(caller, caller.resolve(AT_FDCWD, file.name, follow=False))
     domain = caller.fd_domain(as_fd(caller.args[0]))
     value = yield Redirect({})
     if value == 0:
@@ -42,7 +63,9 @@ def chroot(caller: Caller) -> Handler:
     if where is None:
         return Real()
     if where.real is None:
-        raise refuse(errno.EOPNOTSUPP, where.name)
+        if not stat.S_ISDIR(trees.lstat(where).st_mode):
+            raise refuse(errno.ENOTDIR, where.name)
+        raise refuse(errno.EPERM, where.name)  # as for anybody without CAP_SYS_CHROOT
     value = yield Redirect({} if where.same else {0: as_word(where.real)})
     if value == 0 and where.real.rstrip("/"):
         caller.foreign()
@@ -53,7 +76,10 @@ def getcwd(caller: Caller) -> Verdict:
     """The name in the view.  Errors: ERANGE, ENOENT when it was removed, EFAULT."""
     if not caller.cwd_domain():
         return Real()
-    name = os.fsencode(caller.cwd()) + b"\0"
+    here = caller.cwd()
+    if caller.cwd_domain() < 0:
+        trees.lstat(caller.resolve(AT_FDCWD, here, follow=False))  # ENOENT when it was removed
+    name = os.fsencode(here) + b"\0"
     if len(name) > caller.args[1]:
         raise refuse(errno.ERANGE)
     return Emulate(len(name), ((caller.args[0], name),))
@@ -62,10 +88,10 @@ def getcwd(caller: Caller) -> Verdict:
 def getdents(caller: Caller) -> Verdict:
     """A directory's own entries, and what the view has mounted in it, in the first piece."""
     fd, size = as_fd(caller.args[0]), caller.args[2] & 0xFFFFFFFF
-    directory = caller.directory(fd)
-    here = "" if directory == "/" else directory
-    below = (cover.prefix for cover in caller.view.covers())
-    names = {n.rpartition("/")[2] for n in below if n and n.rpartition("/")[0] == here}
+    file = caller.object(fd)
+    if file is not None:
+        return _virtual_entries(caller, file, size)
+    names = _mounted_in(caller, caller.directory(fd))
     old = caller.call.name == "getdents"
     room = sum(len(os.fsencode(name)) + 32 for name in names)
     if not names or size < room + 300:
@@ -77,9 +103,44 @@ def getdents(caller: Caller) -> Verdict:
     known = {entry.name for entry in real}
     last = real[-1].offset if real else 0
     real += [
-        dirent.Entry(name, 1, last, dirent.DT_DIR)
+        dirent.Entry(name, 1, last, dirent.DT_UNKNOWN)
         for name in sorted(map(os.fsencode, names))
         if name not in known
     ]
     out = dirent.pack_old(real) if old else dirent.pack(real)
     return Emulate(len(out), ((caller.args[1], out),))
+
+
+def _mounted_in(caller: Caller, directory: str) -> set[str]:
+    """The names of the mount points in a directory of the view."""
+    here = "" if directory == "/" else directory
+    below = (cover.prefix for cover in caller.view.covers())
+    return {n.rpartition("/")[2] for n in below if n and n.rpartition("/")[0] == here}
+
+
+def _virtual_entries(caller: Caller, file: OpenFile, size: int) -> Verdict:
+    """getdents of a directory in a virtual tree: as it was when its reading began."""
+    if file.flags & O_PATH:
+        raise refuse(errno.EBADF)
+    if not file.is_directory:
+        raise refuse(errno.ENOTDIR)
+    if file.listing is None:
+        found = list(file.tree.entries(file.rest))
+        known = {name for name, _, _ in found}
+        mounted = sorted(_mounted_in(caller, file.name) - known)
+        dots = [(".", 1, stat.S_IFDIR), ("..", 1, stat.S_IFDIR)]
+        file.listing = [*dots, *found, *((name, 1, 0) for name in mounted)]
+    old = caller.call.name == "getdents"
+    packer = dirent.pack_old if old else dirent.pack
+    out, at = b"", file.offset
+    for name, inode, mode in file.listing[at:]:
+        kind = stat.S_IFMT(mode) >> 12
+        piece = packer([dirent.Entry(os.fsencode(name), inode or 1, at + 1, kind)])
+        if len(out) + len(piece) > size:
+            if not out:
+                raise refuse(errno.EINVAL)
+            break
+        out += piece
+        at += 1
+    file.offset = at
+    return Emulate(len(out), ((caller.args[1], out),) if out else ())

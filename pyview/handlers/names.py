@@ -8,21 +8,24 @@ import os
 
 from pyview.abi.words import as_fd
 from pyview.api import refuse
+from pyview.handlers import bydescriptor, trees
 from pyview.handlers.caller import AT_FDCWD, Caller
 from pyview.paths import Found
 from pyview.syscalls import Lookup
 from pyview.verdicts import At, Done, Emulate, Give, Handler, Real, Redirect, Verdict, Word
+from pyview.view import covers
 
 TWO_NAMES = frozenset(("rename", "link"))
 O_PATH = 0o10000000
-RESOLVE_IN_ROOT, RESOLVE_BENEATH = 0x10, 0x08
+CREATS = os.O_CREAT | os.O_WRONLY | os.O_TRUNC  # creat(2)
+RESOLVE_IN_ROOT, RESOLVE_BENEATH, RESOLVE_NO_SYMLINKS = 0x10, 0x08, 0x04
 
 
 def lookup_flags(caller: Caller, path_index: int) -> int:
     """The word of flags that says how the last name is looked up; 0 when there is none."""
     arg = caller.call.args[path_index]
     if arg.flags is None:
-        return 0
+        return CREATS if caller.call.name == "creat" else 0
     value = caller.args[arg.flags]
     if arg.lookup is Lookup.HOW:
         return int.from_bytes(caller.peek(value, 8), "little")
@@ -55,24 +58,41 @@ def any_name(caller: Caller) -> Verdict:
     for dirfd_index, path_index in caller.call.paths():
         where = find(caller, dirfd_index, path_index)
         if where is None:
+            verdict = _nameless(caller, dirfd_index)
+            if verdict is not None:
+                return verdict
             continue
-        if where.real is None:
-            raise refuse(errno.EOPNOTSUPP, where.name)
         found.append(where)
-        if not where.same:
+        if not where.same and where.real is not None:
             changes[path_index] = as_word(where.real)
     if caller.call.op in TWO_NAMES and len(found) == 2:
         _one_mount(caller, found[0], found[1])
+    if any(where.real is None for where in found):
+        return trees.answer(caller, found)
     if not changes:
         return Real(all(where.clean for where in found))
     return At(found[0].real or "", found[0].number, changes)
+
+
+def _nameless(caller: Caller, dirfd_index: int | None) -> Verdict | None:
+    """A call on a directory descriptor itself, when that is an emulated one."""
+    if dirfd_index is None:
+        return None
+    dirfd = as_fd(caller.args[dirfd_index])
+    if dirfd == AT_FDCWD:
+        if caller.cwd_domain() >= 0:
+            return None
+        here = caller.resolve(AT_FDCWD, ".", follow=True)
+        return trees.answer(caller, [here]) if here.real is None else None
+    file = caller.object(dirfd)
+    return bydescriptor.answer(caller, file, dirfd_index) if file is not None else None
 
 
 def _one_mount(caller: Caller, old: Found, new: Found) -> None:
     """rename(2) and link(2) stay within one mount; EXDEV before anything happens."""
     if caller.call.op == "rename" and (old.is_mount_point or new.is_mount_point):
         raise refuse(errno.EBUSY)
-    if old.cover is not new.cover:
+    if old.cover is not new.cover or (old.real is None) is not (new.real is None):
         # The kernel looks up what it needs before it compares mounts: Linux fs/namei.c.
         caller.exists(old, parent=caller.call.op == "rename")
         caller.exists(new, parent=True)
@@ -85,14 +105,14 @@ def open_(caller: Caller) -> Handler:
     flags = lookup_flags(caller, path_index)
     if caller.call.name == "openat2":
         how = caller.peek(caller.args[2], 24)
-        if int.from_bytes(how[16:24], "little") & (RESOLVE_IN_ROOT | RESOLVE_BENEATH):
+        if int.from_bytes(how[16:24], "little"):
             return (yield from _open_below(caller))
     where = find(caller, dirfd_index, path_index)
     if where is None:
         return Real()
     if where.real is None:
-        raise refuse(errno.EOPNOTSUPP, where.name)
-    if caller.call.name not in ("creat", "openat2") and not flags & O_PATH:
+        return trees.open_(caller, where, flags, _mode(caller, path_index))
+    if not flags & O_PATH:
         return _open_listened(caller, where, flags)
     if where.same and not where.number:
         return Real(where.clean)
@@ -102,16 +122,50 @@ def open_(caller: Caller) -> Handler:
     return Done()
 
 
+def _mode(caller: Caller, path_index: int) -> int:
+    """The permission bits that a call wants for what it makes."""
+    if caller.call.name == "openat2":
+        return int.from_bytes(caller.peek(caller.args[2] + 8, 8), "little")
+    return caller.args[path_index + (1 if caller.call.name == "creat" else 2)] & 0xFFFFFFFF
+
+
 def _open_below(caller: Caller) -> Handler:
-    """openat2 that stays below its descriptor: the kernel's affair, in the descriptor's domain."""
+    """openat2 with limits to its resolution: the kernel's affair, in the descriptor's domain."""
     dirfd = as_fd(caller.args[0])
     domain = caller.cwd_domain() if dirfd == AT_FDCWD else caller.fd_domain(dirfd)
     if not domain:
         return Real()
+    if domain < 0:
+        return _open_below_virtual(caller, dirfd)
     fd = yield Redirect({})
     if fd >= 0:
         caller.mark(fd, domain)
     return Done()
+
+
+def _open_below_virtual(caller: Caller, dirfd: int) -> Verdict:
+    """The same from a directory in a virtual tree, but for ".." above it, which is EXDEV."""
+    base = caller.directory(dirfd)
+    words, how = caller.text(caller.args[1]), caller.peek(caller.args[2], 24)
+    flags, mode, resolve = (int.from_bytes(how[at : at + 8], "little") for at in (0, 8, 16))
+    if flags & ~0x7FFFFF:
+        raise refuse(errno.EINVAL)
+    if words.startswith("/"):
+        if resolve & RESOLVE_BENEATH:
+            raise refuse(errno.EXDEV)
+        if resolve & RESOLVE_IN_ROOT:
+            words = words.lstrip("/") or "."
+    where = caller.resolve(dirfd, words, follow=not flags & os.O_NOFOLLOW)
+    if resolve & RESOLVE_NO_SYMLINKS:
+        plain = os.path.normpath(os.path.join(base, words))
+        if plain != where.name:
+            raise refuse(errno.ELOOP)
+    inside = covers(base.rstrip("/"), where.name)
+    if resolve & (RESOLVE_BENEATH | RESOLVE_IN_ROOT) and not inside:
+        raise refuse(errno.EXDEV if resolve & RESOLVE_BENEATH else errno.ENOENT)
+    if where.real is not None:
+        raise refuse(errno.EXDEV)
+    return trees.open_(caller, where, flags, mode)
 
 
 def _open_listened(caller: Caller, where: Found, flags: int) -> Real | At | Give:
@@ -140,8 +194,10 @@ def readlink(caller: Caller) -> Verdict:
     """readlink, readlinkat: links of proc tell the view's names."""
     dirfd_index, path_index = caller.call.paths()[0]
     where = find(caller, dirfd_index, path_index)
-    if where is None or where.real is None:
-        return Real()
+    if where is None:
+        return _nameless(caller, dirfd_index) or Real()
+    if where.real is None:
+        return trees.answer(caller, [where])
     target = caller.proc_name(where.real)
     if target is not None:
         size = as_fd(caller.args[path_index + 2])

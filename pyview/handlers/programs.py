@@ -6,10 +6,13 @@ from __future__ import annotations
 import errno
 import os
 import re
+import stat
 
 from pyview.abi.words import as_fd
 from pyview.api import refuse
+from pyview.handlers import trees
 from pyview.handlers.caller import AT_FDCWD, Caller
+from pyview.handlers.directories import VIRTUAL
 from pyview.handlers.names import as_word, find
 from pyview.paths import Found
 from pyview.verdicts import Block, Done, Handler, Real, Redirect, Renamed, Word
@@ -34,20 +37,44 @@ def execve(caller: Caller) -> Handler:
     where = find(caller, dirfd_index, path_index) or _by_descriptor(caller, dirfd_index)
     if where is None:
         return Real()
-    if where.real is None:
-        raise refuse(errno.EACCES, where.name)
-    caller.executes(where.number)
     shown = caller.text(caller.args[path_index])
+    if where.real is None:
+        _executable(caller, where)
+    caller.executes(where.number)
     changes, given = _interpreted(caller, where, _script_name(caller, dirfd_index, shown))
     if not changes and where.same:
         return Real(where.clean)
     if not changes:
-        given = _padded(os.fsencode(where.real), os.fsencode(shown))
+        real = _copied(caller, where) if where.real is None else where.real
+        given = _padded(os.fsencode(real), os.fsencode(shown))
         changes = {path_index: given + b"\0"}
+        if dirfd_index is not None:
+            changes |= {dirfd_index: AT_FDCWD, 4: 0}
     value = yield Redirect(changes)
     if value == 0:
-        yield Renamed(given, os.fsencode(shown))
+        name = os.fsencode(os.path.basename(shown)) if where.real is None else b""
+        yield Renamed(given, os.fsencode(shown), name)
     return Done()
+
+
+def _executable(caller: Caller, where: Found) -> None:
+    """Errors: ELOOP, EACCES, ETXTBSY, for a program that lies in a virtual tree."""
+    st = trees.lstat(where)
+    if stat.S_ISLNK(st.st_mode):
+        raise refuse(errno.ELOOP, where.name)
+    if not stat.S_ISREG(st.st_mode):
+        raise refuse(errno.EACCES, where.name)
+    ids = caller.ids()
+    where.tree.access(where.rest, os.X_OK, ids.uid, ids.groups)
+    if caller.writes(where):
+        raise refuse(errno.ETXTBSY, where.name)
+
+
+def _copied(caller: Caller, where: Found) -> str:
+    """A name of the kernel for a program that lies in a virtual tree: a copy."""
+    name = caller.program_file(where)
+    caller.executes(VIRTUAL, caller.place(where))
+    return name
 
 
 def _by_descriptor(caller: Caller, dirfd_index: int | None) -> Found | None:
@@ -86,13 +113,13 @@ def _interpreted(caller: Caller, where: Found, shown: str) -> tuple[dict[int, Wo
         interpreter, option = line
         found = caller.resolve(AT_FDCWD, os.fsdecode(interpreter), follow=True)
         arguments = [interpreter, *([option] if option else []), os.fsencode(name), *arguments[1:]]
-        where, name = found, os.fsdecode(interpreter)
-        if found.real is None:
-            raise refuse(errno.EACCES, found.name)
-        if not found.same:
+        script, where, name = where, found, os.fsdecode(interpreter)
+        if found.real is not None and (not found.same or script.real is None):
             if shown.startswith("/dev/fd/") and caller.closes_at_exec(int(shown.split("/")[3])):
                 raise refuse(errno.ENOENT, shown)  # the interpreter could not open its script
             return _with_arguments(caller, found, arguments), b""
+    if arguments and where.real is None:
+        return _with_arguments(caller, where, arguments), b""
     return {}, b""
 
 
@@ -132,7 +159,8 @@ def _with_arguments(caller: Caller, found: Found, first: list[bytes]) -> dict[in
         bytes(POINTER * len(first)) + b"".join(pointers[1:]) + bytes(POINTER),
         tuple((POINTER * i, text + b"\0") for i, text in enumerate(first)),
     )
-    changes: dict[int, Word] = {path_index: as_word(found.real or ""), path_index + 1: vector}
+    real = _copied(caller, found) if found.real is None else found.real
+    changes: dict[int, Word] = {path_index: as_word(real), path_index + 1: vector}
     if dirfd_index is not None:
         changes |= {dirfd_index: AT_FDCWD, 4: 0}
     return changes

@@ -10,15 +10,23 @@ import struct
 from pyview.abi.sockaddr import PATH_AT, PATH_SIZE, unix_address, unix_name
 from pyview.abi.words import as_fd
 from pyview.api import refuse
+from pyview.handlers import trees
 from pyview.handlers.caller import AT_FDCWD, Caller
+from pyview.handlers.files import opened, otherwise
+from pyview.paths import Found
 from pyview.syscalls import Role
-from pyview.verdicts import Block, Done, Handler, Messages, Real, Redirect
+from pyview.verdicts import Block, Done, Emulate, Handler, Messages, Real, Receives, Redirect
 
 HEADER = 56  # sizeof(struct msghdr): msg_name, msg_namelen, ...
+CONTROL = 64 * 1024  # bytes of control data that are looked at
+CMSG = struct.Struct("=Qii")  # cmsg_len, cmsg_level, cmsg_type
+SOL_SOCKET, SCM_RIGHTS = 1, 1
 
 
 def to_address(caller: Caller) -> Handler:
     """bind, connect, sendto: the kernel gets its own name of the socket."""
+    if opened(caller) is not None:
+        return otherwise(caller)
     at = caller.call.arg(Role.SOCKADDR_IN)
     length = caller.args[at + 1] & 0xFFFFFFFF
     name = unix_name(caller.peek(caller.args[at], min(length, PATH_AT + PATH_SIZE)))
@@ -26,11 +34,12 @@ def to_address(caller: Caller) -> Handler:
         return Real()
     binds = caller.call.name == "bind"
     where = caller.resolve(AT_FDCWD, os.fsdecode(name), follow=not binds)
-    if where.real is None:
-        raise refuse(errno.EOPNOTSUPP, where.name)
+    shown = where.real if where.real is not None else where.tree.socket(where.rest)
+    if shown is None:
+        return _in_virtual_tree(caller, where)
     if where.same and not where.number and not binds:
         return Real(where.clean)
-    real = name if where.same else os.fsencode(where.real)
+    real = name if where.same else os.fsencode(shown)
     if len(real) > PATH_SIZE:
         raise refuse(errno.ENAMETOOLONG)
     address = unix_address(real)
@@ -42,8 +51,22 @@ def to_address(caller: Caller) -> Handler:
     return Done()
 
 
+def _in_virtual_tree(caller: Caller, where: Found) -> Emulate:
+    """A virtual tree holds no sockets.  Errors: EADDRINUSE, EPERM; ECONNREFUSED, ENOENT."""
+    if caller.call.name == "bind":
+        try:
+            trees.lstat(where)
+        except FileNotFoundError:
+            raise refuse(errno.EPERM, where.name) from None  # as vfat, say
+        raise refuse(errno.EADDRINUSE, where.name)
+    trees.lstat(where)
+    raise refuse(errno.ECONNREFUSED, where.name)
+
+
 def sendmsg(caller: Caller) -> Handler:
     """The name in a message that goes out: struct msghdr."""
+    if opened(caller) is not None:
+        return otherwise(caller)
     header = caller.peek(caller.args[1], HEADER)
     if len(header) < HEADER:
         return Real()
@@ -65,8 +88,13 @@ def sendmsg(caller: Caller) -> Handler:
 
 def recvmsg(caller: Caller) -> Handler:
     """The name in a message that came in."""
+    if opened(caller) is not None:
+        return otherwise(caller)
     address, room = struct.unpack_from("=QI", caller.peek(caller.args[1], HEADER).ljust(HEADER))
     value = yield Redirect({})
+    if value >= 0:
+        for fd in _received(caller, caller.args[1]):
+            yield Receives(fd)
     if value < 0 or not address or not room:
         return Done()
     length = int.from_bytes(caller.peek(caller.args[1] + 8, 4), "little")
@@ -79,8 +107,48 @@ def recvmsg(caller: Caller) -> Handler:
     return Done()
 
 
+def _received(caller: Caller, header_at: int) -> list[int]:
+    """The descriptors that came with a message: cmsg(3), SCM_RIGHTS."""
+    control, size = struct.unpack_from("=QQ", caller.peek(header_at, HEADER).ljust(HEADER), 32)
+    data = caller.peek(control, min(size, CONTROL)) if control and size else b""
+    found: list[int] = []
+    at = 0
+    while at + CMSG.size <= len(data):
+        length, level, kind = CMSG.unpack_from(data, at)
+        if length < CMSG.size:
+            break
+        if (level, kind) == (SOL_SOCKET, SCM_RIGHTS):
+            piece = data[at + CMSG.size : at + length]
+            found += struct.unpack(f"={len(piece) // 4}i", piece[: len(piece) // 4 * 4])
+        at += (length + 7) & ~7
+    return found
+
+
+def recvmmsg(caller: Caller) -> Handler:
+    """Several messages, each perhaps with descriptors."""
+    if opened(caller) is not None:
+        return otherwise(caller)
+    value = yield Redirect({})
+    for index in range(max(0, value)):
+        for fd in _received(caller, caller.args[1] + index * (HEADER + 8)):
+            yield Receives(fd)
+    return Done()
+
+
+def pidfd_getfd(caller: Caller) -> Handler:
+    """Another process's descriptor, perhaps an emulated one."""
+    if opened(caller) is not None:
+        return otherwise(caller)
+    value = yield Redirect({})
+    if value >= 0:
+        yield Receives(value)
+    return Done()
+
+
 def from_address(caller: Caller) -> Handler:
     """getsockname, getpeername, accept, recvfrom: the view's name for the kernel's."""
+    if opened(caller) is not None:
+        return otherwise(caller)
     at = caller.call.arg(Role.SOCKADDR_OUT)
     address, length_at = caller.args[at], caller.args[at + 1]
     if not address or not length_at:

@@ -5,12 +5,22 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from pyview.handlers import directories, names, programs, sockets
+from pyview.handlers import (
+    bydescriptor,
+    controls,
+    directories,
+    files,
+    mapping,
+    names,
+    programs,
+    sockets,
+    transfer,
+)
 from pyview.handlers.caller import Caller
 from pyview.syscalls import Call
 from pyview.verdicts import Handler, Real, Verdict
 
-Answer = Callable[[Caller], Handler] | Callable[[Caller], Verdict]
+Answer = Callable[[Caller], Handler | Verdict]
 
 
 def real(_caller: Caller) -> Verdict:
@@ -46,9 +56,53 @@ BY_NAME: dict[str, Answer] = {
     "recvfrom": sockets.from_address,
     "sendmsg": sockets.sendmsg,
     "recvmsg": sockets.recvmsg,
+    "recvmmsg": sockets.recvmmsg,
+    "pidfd_getfd": sockets.pidfd_getfd,
+    "fstat": files.attributes,
+    "fstatfs": files.statfs,
+    "ftruncate": files.truncate,
+    "fchmod": files.chmod,
+    "fchown": files.chown,
+    "fgetxattr": bydescriptor.getxattr,
+    "fsetxattr": bydescriptor.setxattr,
+    "flistxattr": bydescriptor.listxattr,
+    "fremovexattr": bydescriptor.removexattr,
+    "munmap": mapping.munmap,
+    "mremap": mapping.munmap,
+    "msync": mapping.msync,
+    "mmap": mapping.mmap,
+    "readahead": files.advise,
+    "syncfs": files.sync,
+    "sync": files.sync_all,
+    "sync_file_range": files.sync,
+    "fcntl": controls.fcntl,
+    "ioctl": controls.ioctl,
+    "flock": controls.flock,
+    "epoll_ctl": controls.epoll_ctl,
+    "io_submit": controls.io_submit,
+    "lseek": files.lseek,
+    "fallocate": files.allocate,
+}
+
+# Calls that differ only in how their arguments are given.
+BY_OPERATION: dict[str, Answer] = {
+    "read": files.read,
+    "pread": files.read,
+    "write": files.write,
+    "pwrite": files.write,
+    "fsync": files.sync,
+    "fadvise": files.advise,
+    "sendfile": transfer.transfer,
+    "splice": transfer.transfer,
+    "copy_file_range": transfer.transfer,
 }
 
 
 def handler_of(call: Call) -> Answer:
-    """The handler of a call: its own, or the one for all that name files."""
-    return BY_NAME.get(call.name) or (names.any_name if call.paths() else real)
+    """The handler of a call: its own, its kind's, or the one for all that name files."""
+    own = BY_NAME.get(call.name) or BY_OPERATION.get(call.op)
+    if own is not None:
+        return own
+    if call.paths():
+        return names.any_name
+    return files.otherwise if call.held is not None else real

@@ -68,6 +68,15 @@ def test_names_that_exist_are_made_canonical(home):
     (home / "link").symlink_to("real")
     assert entry.source_name("link") == str(home / "real")
     assert entry.source_name("none") == "none"
+    assert entry.source_name("my.cow,link") == f"{home}/my.cow,{home}/real"
+    assert entry.source_name("a,none") == "a,none"
+
+
+def test_options_that_name_files_are_made_canonical(home):
+    (home / "link").symlink_to("real")
+    assert entry.mount_words("t:none:/n:ro,cow=a/../link,size=x") == (
+        ("", "t", f"ro,cow={home}/real,size=x", "none", "/n")
+    )
 
 
 def test_rc_files_run_in_order_and_see_the_views_commands(inside, became, home):

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import errno
 import os
+import stat
 from collections.abc import Callable
 
 import pytest
@@ -12,7 +13,7 @@ from forest import KernelEyes, Name, Node, Planted, paths, planted, trees
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from pyview.api import Tree, refuse
+from pyview.api import Tree, attributes, refuse
 from pyview.paths import Found, cover_of, real_of, resolve
 from pyview.syscalls import BY_NAME
 from pyview.view import Past, View
@@ -358,6 +359,9 @@ class Links(Tree):
     def __init__(self, links):
         self.links = links
 
+    def lstat(self, path):
+        return attributes(stat.S_IFREG if path == "/file" else stat.S_IFDIR)
+
     def readlink(self, path):
         if path == "/forbidden":
             raise refuse(errno.EACCES, path)
@@ -381,7 +385,7 @@ def virtual():
         ("/v/x/./y", "/v/x/y", "/x/y"),
         ("/v/in", "/v/a/b", "/a/b"),
         ("/v/in/../c", "/v/a/c", "/a/c"),
-        ("/v/forbidden/x", "/v/forbidden/x", "/forbidden/x"),
+        ("/v/forbidden", "/v/forbidden", "/forbidden"),
     ],
 )
 def test_a_name_in_a_virtual_tree(virtual, words, name, rest):
@@ -390,6 +394,16 @@ def test_a_name_in_a_virtual_tree(virtual, words, name, rest):
     assert (found.cover.prefix, found.cover.number, found.number) == ("/v", -1, 0)
     assert not found.same
     assert not found.clean
+
+
+@pytest.mark.parametrize(
+    ("words", "number"),
+    [("/v/forbidden/x", errno.EACCES), ("/v/file/x", errno.ENOTDIR), ("/v/file/..", errno.ENOTDIR)],
+)
+def test_a_virtual_tree_says_itself_why_a_name_leads_nowhere(virtual, words, number):
+    with pytest.raises(OSError) as caught:
+        resolve(virtual, KernelEyes(), "/", words)
+    assert caught.value.errno == number
 
 
 @pytest.mark.parametrize(

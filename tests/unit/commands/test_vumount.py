@@ -23,6 +23,8 @@ from pyview.commands.vumount import mount_words, parse
         ("-o bind /etc/. /t/../u", ("bind", "", "", "/etc", "/u")),
         ("-M /t /u", ("move", "", "", "/t", "/u")),
         ("-o move /t /u", ("move", "", "", "/t", "/u")),
+        ("-t T -o cow=/no/../c,x=./d none /t", ("", "T", "cow=/c,x=./d", "none", "/t")),
+        ("-t T -o cow,cow= none /t", ("", "T", "cow,cow=", "none", "/t")),
         ("-t umfuseext2 -o rw+ /dev/null /mnt", ("", "umfuseext2", "rw+", "/dev/null", "/mnt")),
     ],
 )

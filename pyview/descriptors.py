@@ -1,0 +1,202 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Emulated descriptors: one end of a socket pair in the task, the other end in the core.
+
+The kernel does the bookkeeping: lowest free number, dup, fork, exec, close-on-exec, descriptor
+passing.  The socket's inode tells which open file it is; the last close hangs up on the core's
+end.  A byte that waits in it makes the descriptor readable for poll(2), as files are.
+"""
+
+from __future__ import annotations
+
+import _socket
+import os
+import select
+from collections.abc import Callable, Iterator
+
+from pyview import core
+from pyview.locks import LOCKS
+from pyview.openfile import OpenFile
+from pyview.pages import Pages
+from pyview.paths import Found
+from pyview.view import covers as _covers
+
+PLACEHOLDER = b"\0"
+
+
+class StandIn:
+    """A memfd that tasks may open by name, as long as it is not closed."""
+
+    def __init__(self, data: bytes = b"", fd: int = -1) -> None:
+        if fd < 0:
+            fd = os.memfd_create("pyview", os.MFD_CLOEXEC)
+            at = 0
+            while at < len(data):
+                at += os.pwrite(fd, data[at:], at)
+        self.fd = fd
+        self.name = name_of(fd)
+
+    def pread(self, size: int, offset: int) -> bytes:
+        return os.pread(self.fd, size, offset)
+
+    def close(self) -> None:
+        os.close(self.fd)
+
+
+def name_of(fd: int) -> str:
+    """How tasks name a descriptor of the core."""
+    return f"/proc/{os.getpid()}/fd/{fd}"
+
+
+class Descriptors:
+    """The open files that tasks have, and what they have mapped of them."""
+
+    def __init__(self, wake: Callable[[object], None], tell: Callable[[OpenFile], None]) -> None:
+        """`wake(key)`: locks have gone; `tell(opened)`: a file is to be closed (module's edge)."""
+        self._wake, self._tell = wake, tell
+        self._poll = select.epoll()  # of the core's ends: hang-ups
+        core.watch(self._poll.fileno())
+        self._by_inode: dict[int, OpenFile] = {}
+        self._ends: dict[int, tuple[int, OpenFile]] = {}  # the core's end -> (inode, open file)
+        self._mapped: dict[tuple[int, int], Pages] = {}  # shared, by the file's key
+        self._users: dict[int, set[tuple[int, int]]] = {}  # pv_mm.maps -> keys
+        self._ended: dict[tuple[int, int], list[OpenFile]] = {}  # closed, but still mapped
+        self._places: dict[str, int] = {}
+        self._names: list[str] = [""]
+
+    # -- open files ----------------------------------------------------------------------------
+    def give(self, opened: OpenFile) -> int:
+        """A descriptor of the core for the task's end of a new pair: to be handed over, closed."""
+        mine, theirs = _socket.socketpair(_socket.AF_UNIX, _socket.SOCK_STREAM)
+        mine.send(PLACEHOLDER)
+        end, fd = mine.detach(), theirs.detach()
+        core.mark_emulated(fd)
+        inode = os.fstat(fd).st_ino
+        self._by_inode[inode] = opened
+        self._ends[end] = (inode, opened)
+        opened.pages = self._mapped.get(opened.key)
+        self._poll.register(end, 0)
+        return fd
+
+    def find(self, inode: int) -> OpenFile | None:
+        """The open file behind a socket."""
+        return self._by_inode.get(inode)
+
+    def fileno(self) -> int:
+        """A descriptor that is readable when `settle` has something to do."""
+        return self._poll.fileno()
+
+    def settle(self) -> None:
+        """Let go of the open files whose last descriptor has gone."""
+        while ended := self._poll.poll(0):
+            for end, _ in ended:
+                self._hung_up(end)
+
+    def _hung_up(self, end: int) -> None:
+        inode, opened = self._ends.pop(end)
+        del self._by_inode[inode]
+        os.close(end)
+        for key in LOCKS.forget(("file", id(opened))):
+            self._wake(key)
+        self._wake(opened.key)
+        if opened.pages is not None:
+            self._ended.setdefault(opened.key, []).append(opened)
+        else:
+            self._tell(opened)
+
+    def opened(self) -> Iterator[OpenFile]:
+        """All open files; those that are still mapped too."""
+        yield from self._by_inode.values()
+        for files in self._ended.values():
+            yield from files
+
+    # -- mappings ------------------------------------------------------------------------------
+    def pages(self, opened: OpenFile, shared: bool, writable: bool) -> Pages:
+        """What is mapped in the place of an emulated file.
+
+        It is the caller's to close unless some process has it mapped and shared.
+        """
+        pages = self._mapped.get(opened.key)
+        if pages is None:
+            pages = Pages(opened.file)
+            if shared:
+                self._mapped[opened.key] = pages
+                for other in self.opened():
+                    if other.key == opened.key:
+                        other.pages = pages
+        if writable:
+            pages.file, pages.shared = opened.file, True
+        return pages
+
+    def is_mapped(self, opened: OpenFile) -> bool:
+        """Whether some process may have it mapped and shared."""
+        return opened.key in self._mapped
+
+    def uses(self, maps: int, opened: OpenFile) -> int:
+        """A process with this pv_mm.maps has a file mapped; its number from now on."""
+        if not maps:
+            maps = max(self._users, default=0) + 1
+        self._users.setdefault(maps, set()).add(opened.key)
+        return maps
+
+    def holds_locks(self, maps: int) -> int:
+        """The end of a process with this pv_mm.maps matters; its number from now on."""
+        if not maps:
+            maps = max(self._users, default=0) + 1
+        self._users.setdefault(maps, set())
+        return maps
+
+    def inodes(self, maps: int) -> dict[int, tuple[int, int]]:
+        """The memfds that may be mapped: inode -> the file's key."""
+        keys = self._users.get(maps, ())
+        return {os.fstat(self._mapped[k].fd).st_ino: k for k in keys if k in self._mapped}
+
+    def mapped(self, maps: int) -> list[Pages]:
+        """What processes with this pv_mm.maps may have written by mapping."""
+        keys = self._users.get(maps, ())
+        return [self._mapped[key] for key in keys if key in self._mapped]
+
+    def unmapped(self, maps: int, keys: set[tuple[int, int]]) -> None:
+        """Nobody with this pv_mm.maps has these files mapped any more."""
+        left = self._users.get(maps, set())
+        left -= keys
+        for key in keys:
+            if key in self._mapped and not any(key in users for users in self._users.values()):
+                pages = self._mapped.pop(key)
+                for other in self.opened():
+                    if other.key == key:
+                        other.pages = None
+                pages.close()
+                for opened in self._ended.pop(key, ()):
+                    self._tell(opened)
+
+    def ended(self, maps: int) -> None:
+        """The last memory with this pv_mm.maps has gone, and all is written back."""
+        self.unmapped(maps, set(self._users.get(maps, ())))
+        self._users.pop(maps, None)
+
+    # -- directories and programs in virtual trees ---------------------------------------------
+    def place(self, name: str) -> int:
+        """A number for a name of the view: what C remembers."""
+        number = self._places.get(name)
+        if number is None:
+            number = self._places[name] = len(self._names)
+            self._names.append(name)
+        return number
+
+    def known_place(self, name: str) -> int:
+        """The number of a name, 0 when nobody has been there."""
+        return self._places.get(name, 0)
+
+    def renamed(self, old: Found, new: Found) -> None:
+        """Files and directories that are open, or worked in, have another name from now on."""
+        for opened in self.opened():
+            if opened.tree is old.tree and _covers(old.rest, opened.rest):
+                opened.rest = new.rest + opened.rest[len(old.rest) :]
+                opened.name = new.name + opened.name[len(old.name) :]
+        for number, name in enumerate(self._names):
+            if number and _covers(old.name, name):
+                self._places.pop(name, None)
+                self._names[number] = new.name + name[len(old.name) :]
+
+    def place_name(self, number: int) -> str:
+        return self._names[number]

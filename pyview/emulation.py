@@ -1,0 +1,174 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""What a session keeps for the files of virtual trees: descriptors, mappings, sleepers, workers."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Hashable
+from functools import partial
+from typing import Any, Protocol
+
+from pyview import core
+from pyview.api import Device, File
+from pyview.descriptors import Descriptors, StandIn
+from pyview.locks import LOCKS
+from pyview.openfile import OpenFile
+from pyview.pages import Pages
+from pyview.verdicts import Opened
+from pyview.view import Mount, View
+from pyview.workers import Workers
+
+
+class Loop(Protocol):
+    """What this needs of the tracer."""
+
+    def farewell(self, name: str, action: Callable[[], None]) -> None:
+        """Have a module write or close a file: what goes wrong in it stops nothing."""
+
+    def device_changed(self, opened: OpenFile) -> None:
+        """What is mounted with a device may be another now."""
+
+
+class Emulation:
+    """One per core."""
+
+    def __init__(self, loop: Loop) -> None:
+        self._loop = loop
+        self.descriptors = Descriptors(self.wake, self._close)
+        self.workers = Workers()
+        core.watch(self.workers.fd)
+        self._sleepers: dict[Hashable, set[int]] = {}
+        self._kept: dict[int, list[StandIn | Pages]] = {}
+
+    # -- what a task asks ----------------------------------------------------------------------
+    def wake(self, on: Hashable) -> None:
+        for tid in self._sleepers.pop(on, ()):
+            try:
+                core.interrupt(tid)
+            except core.Gone:
+                pass  # it was killed in its sleep
+
+    def keep_until_done(self, tid: int, file: StandIn | Pages) -> None:
+        self._kept.setdefault(tid, []).append(file)
+
+    def device_changed(self, opened: OpenFile) -> None:
+        self._loop.device_changed(opened)
+
+    def sync(self, view: View) -> None:
+        files: dict[int, tuple[File, str]] = {
+            id(m.tree): (m.tree, m.target) for m in view.mounts if isinstance(m.tree, Device)
+        }
+        for opened in self.descriptors.opened():
+            if opened.pages is not None:
+                self._loop.farewell(opened.name, opened.pages.write_back)
+            files.setdefault(id(opened.file), (opened.file, opened.name))
+        for file, name in files.values():
+            if file.slow:
+                self.workers.submit(file, file.fsync, lambda value, error: None)
+            else:
+                self._loop.farewell(name, file.fsync)
+
+    def still_mapped(self, maps: int) -> None:
+        """Find out what processes with this pv_mm.maps no longer have mapped."""
+        left = self.descriptors.inodes(maps)
+        if not left:
+            return
+        for record in list(core.tasks()):
+            if record.mm.maps == maps:
+                for inode in _mapped_inodes(record.tid):
+                    left.pop(inode, None)
+        self.descriptors.unmapped(maps, set(left.values()))
+
+    # -- what the loop tells -------------------------------------------------------------------
+    def ready(self, fd: int) -> bool:
+        """Something happened to a watched descriptor; False: it is none of ours."""
+        if fd == self.workers.fd:
+            self.workers.finish()
+            return True
+        if fd == self.descriptors.fileno():
+            self.descriptors.settle()
+            return True
+        return False
+
+    def sleeps(self, tid: int, on: Hashable) -> None:
+        """A task is about to sleep."""
+        self._sleepers.setdefault(on, set()).add(tid)
+
+    def awake(self, tid: int) -> None:
+        """It sleeps no more."""
+        for on, tids in list(self._sleepers.items()):
+            tids.discard(tid)
+            if not tids:
+                del self._sleepers[on]
+
+    def done(self, tid: int) -> None:
+        """A task's call is over."""
+        for file in self._kept.pop(tid, ()):
+            file.close()
+
+    def give(self, stop: Any, verdict: Opened) -> None:
+        """Answer an open with a new descriptor."""
+        assert verdict.object is not None
+        fd = self.descriptors.give(verdict.object)
+        try:
+            core.give(stop.listener, stop.id, fd, verdict.cloexec)
+        finally:
+            os.close(fd)  # when the caller did not get it, that was the last one
+
+    def memory_gone(self, tid: int, maps: int, died: bool) -> None:
+        """The memory of a process that had this pv_mm.maps has gone: it died, or executes."""
+        record = core.task(tid)
+        if died:
+            for key in LOCKS.forget(("process", tid)):
+                self.wake(key)
+        elif record is not None and LOCKS.has(("process", tid)):
+            record.mm.maps = self.descriptors.holds_locks(0)
+        last = not any(record.mm.maps == maps for record in core.tasks())
+        for pages in self.descriptors.mapped(maps):
+            if pages.file.slow:
+                self.workers.submit(pages.file, pages.write_back, partial(self._written, pages))
+            else:
+                self._guarded_write_back(pages)
+        if last:
+            self.descriptors.ended(maps)
+
+    def _guarded_write_back(self, pages: Pages) -> None:
+        holder = next((o for o in self.descriptors.opened() if o.file is pages.file), None)
+        if holder is not None:
+            self._loop.farewell(holder.name, pages.write_back)
+
+    def _written(self, pages: Pages, _value: Any, error: BaseException | None) -> None:
+        if error is not None:
+            self._guarded_write_back(pages)  # says what is wrong
+
+    def _close(self, opened: OpenFile) -> None:
+        file = opened.file
+        if file.slow:
+            self.workers.submit(file, file.close, lambda value, error: self.workers.forget(file))
+        else:
+            self._loop.farewell(opened.name, file.close)
+
+    def uses(self, mount: Mount) -> bool:
+        """Whether a file of a mount is open, or a task works or runs in it."""
+        self.descriptors.settle()
+        if any(opened.mount is mount for opened in self.descriptors.opened()):
+            return True
+        prefix = mount.target
+        for record in core.tasks():
+            for where, place in (
+                (record.fs.domain, record.fs.place),
+                (record.mm.domain, record.mm.place),
+            ):
+                name = self.descriptors.place_name(place) if where < 0 else ""
+                if name and (name == prefix or name.startswith(prefix + "/")):
+                    return True
+        return False
+
+
+def _mapped_inodes(tid: int) -> set[int]:
+    """The inodes of the files that a process has mapped."""
+    try:
+        with open(f"/proc/{tid}/maps", "rb") as maps:
+            return {int(fields[4]) for line in maps if len(fields := line.split()) > 5}
+    except OSError:
+        return set()

@@ -1,0 +1,80 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Calls that act on an emulated descriptor's file where others have a name: "" or NULL.
+
+fstatat(fd, "", AT_EMPTY_PATH), futimens, fchownat...; and the f*xattr family.
+"""
+
+from __future__ import annotations
+
+import errno
+import stat
+
+from pyview.abi.words import as_fd
+from pyview.api import refuse
+from pyview.handlers import trees
+from pyview.handlers.caller import Caller
+from pyview.handlers.files import attributes, change, opened
+from pyview.openfile import OpenFile
+from pyview.syscalls import Role
+from pyview.verdicts import Emulate, Real, Verdict
+
+
+def answer(caller: Caller, file: OpenFile, at: int) -> Verdict:
+    """The call, whose argument `at` is the descriptor.  Errors: ENOENT where "" means nothing."""
+    operation = caller.call.op
+    arg = caller.call.args[at + 1]
+    if caller.args[at + 1]:
+        flags = caller.args[arg.flags] if arg.flags is not None else 0
+        if not arg.allows_empty(flags & 0xFFFFFFFF):
+            raise refuse(errno.ENOENT)
+    if operation == "stat":
+        return attributes(caller)
+    if operation == "utimens":
+        wanted = trees.times(caller, caller.call.arg(Role.STRUCT_IN))
+        if wanted != (None, None):
+            change(file, "utime", *wanted)
+        return Emulate(0)
+    if operation == "chown":
+        change(file, "chown", as_fd(caller.args[2]), as_fd(caller.args[3]))
+        return Emulate(0)
+    if operation == "readlink":
+        if file.kind != stat.S_IFLNK:
+            raise refuse(errno.ENOENT)
+        return trees.target(caller, file.tree.readlink(file.rest))
+    raise refuse(errno.EOPNOTSUPP)
+
+
+def getxattr(caller: Caller) -> Verdict:
+    """fgetxattr."""
+    file = opened(caller)
+    if file is None:
+        return Real()
+    value = change(file, "getxattr", trees.attribute_name(caller, 1))
+    return trees.sized(caller, 2, value)
+
+
+def setxattr(caller: Caller) -> Verdict:
+    """fsetxattr."""
+    file = opened(caller)
+    if file is None:
+        return Real()
+    name, value = trees.attribute_name(caller, 1), trees.value_of(caller, 2)
+    change(file, "setxattr", name, value, as_fd(caller.args[4]))
+    return Emulate(0)
+
+
+def listxattr(caller: Caller) -> Verdict:
+    """flistxattr."""
+    file = opened(caller)
+    if file is None:
+        return Real()
+    return trees.sized(caller, 1, trees.names_of(change(file, "listxattr")))
+
+
+def removexattr(caller: Caller) -> Verdict:
+    """fremovexattr."""
+    file = opened(caller)
+    if file is None:
+        return Real()
+    change(file, "removexattr", trees.attribute_name(caller, 1))
+    return Emulate(0)

@@ -1,0 +1,203 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""fcntl, ioctl, flock and epoll_ctl on emulated descriptors."""
+
+from __future__ import annotations
+
+import errno
+import os
+import stat
+import struct
+
+from pyview.abi import ioctl as requests
+from pyview.abi.words import as_fd
+from pyview.api import refuse
+from pyview.handlers.caller import Caller
+from pyview.handlers.files import opened, perform
+from pyview.locks import EVERYTHING, LOCKS, Range, Wait
+from pyview.openfile import O_LARGEFILE, O_PATH, SETTABLE, OpenFile
+from pyview.verdicts import Asleep, Emulate, Handler, Real, Verdict
+
+F_GETFL, F_SETFL, F_GETLK, F_SETLK, F_SETLKW = 3, 4, 5, 6, 7
+F_SETOWN, F_GETOWN, F_SETSIG, F_GETSIG, F_SETOWN_EX, F_GETOWN_EX = 8, 9, 10, 11, 15, 16
+F_OFD_GETLK, F_OFD_SETLK, F_OFD_SETLKW = 36, 37, 38
+F_SETLEASE, F_GETLEASE, F_UNLCK = 1024, 1025, 2
+_FLOCK = struct.Struct("=hh4xqqi4x")  # l_type, l_whence, l_start, l_len, l_pid
+LOCK_SH, LOCK_EX, LOCK_NB, LOCK_UN = 1, 2, 4, 8
+F_RDLCK, F_WRLCK = 0, 1
+BLKPG_HEAD = struct.Struct("=iiiiQ")  # op, flags, datalen, padding, data
+
+
+def fcntl(caller: Caller) -> Verdict:
+    """fcntl, but for what the kernel's own descriptor answers: F_DUPFD, F_GETFD, F_SETFD."""
+    file = opened(caller)
+    if file is None:
+        return Real()
+    command, argument = as_fd(caller.args[1]), caller.args[2]
+    if file.flags & O_PATH and command != F_GETFL:
+        raise refuse(errno.EBADF)
+    if command == F_GETFL:
+        return Emulate(file.flags | (0 if file.flags & O_PATH else O_LARGEFILE))
+    if command == F_SETFL:
+        file.flags = file.flags & ~SETTABLE | argument & SETTABLE
+        return Emulate(0)
+    if command in (F_GETLK, F_SETLK, F_SETLKW, F_OFD_GETLK, F_OFD_SETLK, F_OFD_SETLKW):
+        return _lock(caller, file, command)
+    if command in (F_GETOWN, F_SETOWN, F_GETSIG, F_SETSIG):
+        return Emulate(0)  # it never sends a signal
+    if command == F_GETLEASE:
+        return Emulate(F_UNLCK)
+    if command == F_SETLEASE and file.kind == stat.S_IFREG:
+        raise refuse(errno.EAGAIN)
+    raise refuse(errno.EINVAL)
+
+
+def _lock(caller: Caller, file: OpenFile, command: int) -> Verdict:
+    """POSIX locks of a process and those of an open file: fcntl(2)."""
+    data = caller.peek(caller.args[2], _FLOCK.size)
+    if len(data) < _FLOCK.size:
+        raise refuse(errno.EFAULT)
+    kind, whence, start, length, pid = _FLOCK.unpack(data)
+    own = command >= F_OFD_GETLK
+    owner: tuple[str, int] = ("file", id(file)) if own else ("process", caller.process())
+    if own and pid:
+        raise refuse(errno.EINVAL)
+    wanted = _range(file, whence, start, length)
+    if command in (F_GETLK, F_OFD_GETLK):
+        if kind not in (F_RDLCK, F_WRLCK):
+            raise refuse(errno.EINVAL)
+        found = LOCKS.conflict(file.key, owner, wanted, kind == F_WRLCK)
+        if found is None:
+            out = struct.pack("=h", F_UNLCK) + data[2:]
+        else:
+            end = 0 if found.end >= EVERYTHING.end else found.end - found.start
+            process = found.owner[1] if found.owner[0] == "process" else -1
+            mode = F_WRLCK if found.exclusive else F_RDLCK
+            out = _FLOCK.pack(mode, os.SEEK_SET, found.start, end, process)
+        return Emulate(0, ((caller.args[2], out),))
+    if kind == F_UNLCK:
+        LOCKS.release(file.key, owner, wanted)
+        caller.wake(file.key)
+        return Emulate(0)
+    access = file.flags & os.O_ACCMODE
+    if kind not in (F_RDLCK, F_WRLCK):
+        raise refuse(errno.EINVAL)
+    if access == (os.O_RDONLY if kind == F_WRLCK else os.O_WRONLY):
+        raise refuse(errno.EBADF)
+    return _taken(caller, file, owner, wanted, kind == F_WRLCK, command in (F_SETLKW, F_OFD_SETLKW))
+
+
+def _range(file: OpenFile, whence: int, start: int, length: int) -> Range:
+    """The bytes that struct flock means.  Errors: EINVAL, EOVERFLOW."""
+    if whence == os.SEEK_CUR:
+        start += file.offset
+    elif whence == os.SEEK_END:
+        start += file.end()
+    elif whence != os.SEEK_SET:
+        raise refuse(errno.EINVAL)
+    if length < 0:
+        start, length = start + length, -length
+    if start < 0:
+        raise refuse(errno.EINVAL)
+    if length and start + length > EVERYTHING.end:
+        raise refuse(errno.EOVERFLOW)
+    return Range(start, start + length if length else EVERYTHING.end)
+
+
+def _taken(
+    caller: Caller, file: OpenFile, owner: tuple[str, int], wanted: Range, writes: bool, waits: bool
+) -> Verdict:
+    """Take a lock, or wait for it."""
+    caller.settle()
+    try:
+        LOCKS.take(file.key, owner, wanted, writes, caller.tid if waits else 0)
+    except Wait:
+        return Asleep(file.key)
+    caller.holds_locks()
+    caller.wake(file.key)  # a weaker lock may let others in
+    return Emulate(0)
+
+
+def flock(caller: Caller) -> Verdict:
+    """flock: locks of their own kind, each an open file's."""
+    file = opened(caller)
+    if file is None:
+        return Real()
+    if file.flags & O_PATH:
+        raise refuse(errno.EBADF)
+    operation = as_fd(caller.args[1])
+    owner, key = ("file", id(file)), ("flock", *file.key)
+    if operation & ~LOCK_NB == LOCK_UN:
+        LOCKS.release(key, owner, EVERYTHING)
+        caller.wake(key)
+        return Emulate(0)
+    if operation & ~LOCK_NB not in (LOCK_SH, LOCK_EX):
+        raise refuse(errno.EINVAL)
+    waits = not operation & LOCK_NB
+    caller.settle()
+    try:
+        LOCKS.take(key, owner, EVERYTHING, bool(operation & LOCK_EX), caller.tid if waits else 0)
+    except Wait:
+        return Asleep(key)
+    caller.wake(key)
+    return Emulate(0)
+
+
+def ioctl(caller: Caller) -> Handler | Verdict:
+    """ioctl: what concerns the descriptor is answered here, all else by the file."""
+    file = opened(caller)
+    if file is None:
+        return Real()
+    request, argument = caller.args[1] & 0xFFFFFFFF, caller.args[2]
+    if request in (requests.FIOCLEX, requests.FIONCLEX):
+        return Real()
+    if file.flags & O_PATH:
+        raise refuse(errno.EBADF)
+    if request in (requests.FIONBIO, requests.FIOASYNC):
+        bit = os.O_NONBLOCK if request == requests.FIONBIO else os.O_ASYNC
+        on = int.from_bytes(caller.peek(argument, 4), "little")
+        file.flags = file.flags | bit if on else file.flags & ~bit
+        return Emulate(0)
+    if file.kind == stat.S_IFREG and request in (requests.FIONREAD, requests.FIGETBSZ):
+        value = file.attributes().st_blksize
+        if request == requests.FIONREAD:
+            value = max(0, file.end() - file.offset)
+        return Emulate(0, ((argument, struct.pack("=i", min(value, 0x7FFFFFFF))),))
+    if file.is_directory:
+        raise refuse(errno.ENOTTY)
+    return _asked(caller, file, request, argument)
+
+
+def _asked(caller: Caller, file: OpenFile, request: int, argument: int) -> Handler:
+    size = requests.reads(request)
+    if size is None:
+        data = argument.to_bytes(8, "little")
+    else:
+        data = caller.peek(argument, size) if size else b""
+        if len(data) < size:
+            raise refuse(errno.EFAULT)
+    if request == requests.BLKPG:
+        _, _, length, _, address = BLKPG_HEAD.unpack(data)
+        data += caller.peek(address, max(0, min(length, 152)))
+    out = yield from perform(file, lambda: file.file.ioctl(request, data))
+    caller.changed(file)
+    return Emulate(0, ((argument, out),) if out else ())
+
+
+def epoll_ctl(caller: Caller) -> Verdict:
+    """epoll_ctl: what is always ready can't be watched."""
+    file = opened(caller, 2)
+    if file is None and opened(caller) is None:
+        return Real()
+    raise refuse(errno.EPERM if file is not None else errno.EINVAL)
+
+
+def io_submit(caller: Caller) -> Verdict:
+    """io_submit: an emulated descriptor among its requests is EINVAL before any of them runs."""
+    count = min(caller.args[1], 1024)
+    pointers = caller.peek(caller.args[2], 8 * count)
+    for at in range(0, len(pointers) // 8 * 8, 8):
+        block = caller.peek(int.from_bytes(pointers[at : at + 8], "little"), 24)
+        fd = int.from_bytes(block[20:24], "little", signed=True)  # struct iocb: aio_fildes
+        if len(block) == 24 and caller.object(fd) is not None:
+            raise refuse(errno.EINVAL)
+    return Real()

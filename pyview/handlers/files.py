@@ -1,0 +1,303 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Calls on emulated descriptors: reading, writing, seeking, attributes.
+
+Each handler is asked for every descriptor of a process that has, or has had, an emulated one; for
+the kernel's own it answers Real at once.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import stat
+from collections.abc import Callable, Generator
+from functools import partial
+from typing import Any
+
+from pyview.abi.stat import pack_stat, pack_statfs, pack_statx
+from pyview.abi.words import as_fd, signed
+from pyview.api import refuse
+from pyview.handlers import vectors
+from pyview.handlers.caller import Caller
+from pyview.openfile import LARGEST, O_PATH, OpenFile
+from pyview.syscalls import Role
+from pyview.verdicts import Asleep, Emulate, Handler, Real, Verdict, Work
+
+TMPFS_MAGIC = 0x01021994  # as good as any: f_type of what has none
+RWF_APPEND, RWF_KNOWN = 0x10, 0x1F
+
+
+def opened(caller: Caller, index: int = 0) -> OpenFile | None:
+    """The open file of a descriptor argument; None when the kernel knows better."""
+    return caller.object(as_fd(caller.args[index]))
+
+
+def perform(file: OpenFile, run: Callable[[], Any]) -> Generator[Work, Any, Any]:
+    """Do something with a file, in its own thread when it is slow."""
+    if file.file.slow:
+        return (yield Work(file.file, run))
+    return run()
+
+
+def read(caller: Caller) -> Handler | Verdict:
+    """read, readv, pread64, preadv, preadv2."""
+    file = opened(caller)
+    if file is None:
+        return Real()
+    return _read(caller, file)
+
+
+def _read(caller: Caller, file: OpenFile) -> Handler:
+    file.readable()
+    wanted = vectors.pieces(caller)
+    at, moves = _position(caller, file)
+    done = 0
+    for address, length in vectors.chunks(wanted):
+        try:
+            data = yield from perform(file, partial(file.pread, length, at + done))
+        except OSError as error:
+            if done:
+                break
+            if error.errno == errno.EAGAIN and not file.flags & os.O_NONBLOCK:
+                return Asleep(file.file)
+            raise
+        stored = caller.store(address, data) if data else 0
+        done += stored
+        if stored < len(data):
+            if not done:
+                raise refuse(errno.EFAULT)
+            break
+        if len(data) < length:
+            break
+    if moves:
+        file.offset = at + done
+    return Emulate(done)
+
+
+def write(caller: Caller) -> Handler | Verdict:
+    """write, writev, pwrite64, pwritev, pwritev2."""
+    file = opened(caller)
+    if file is None:
+        return Real()
+    return _write(caller, file)
+
+
+def _write(caller: Caller, file: OpenFile) -> Handler:
+    file.writable()
+    wanted = vectors.pieces(caller)
+    at, moves = _position(caller, file)
+    if _appends(caller, file) and vectors.total(wanted):
+        at = yield from perform(file, file.end)
+    done = 0
+    for address, length in vectors.chunks(wanted):
+        try:
+            data = caller.peek(address, length)
+            count = yield from perform(file, partial(file.pwrite, data, at + done))
+        except OSError as error:
+            if done:
+                break
+            if error.errno == errno.EAGAIN and not file.flags & os.O_NONBLOCK:
+                return Asleep(file.file)
+            raise
+        done += count
+        if count < length:
+            break
+    if file.flags & (os.O_SYNC | os.O_DSYNC) and done:
+        yield from perform(file, file.file.fsync)
+    if moves:
+        file.offset = at + done
+    return Emulate(done)
+
+
+def _appends(caller: Caller, file: OpenFile) -> bool:
+    if file.kind != stat.S_IFREG:
+        return False
+    flags = caller.args[5] if caller.call.name == "pwritev2" else 0
+    return bool(file.flags & os.O_APPEND or flags & RWF_APPEND)
+
+
+def _position(caller: Caller, file: OpenFile) -> tuple[int, bool]:
+    """Where the call reads or writes, and whether it moves the offset.  Errors: EINVAL."""
+    if caller.call.op in ("read", "write"):
+        return file.offset, True
+    if caller.call.name in ("preadv2", "pwritev2"):
+        if caller.args[5] & ~RWF_KNOWN:
+            raise refuse(errno.EOPNOTSUPP)
+        if signed(caller.args[3]) == -1:
+            return file.offset, True
+    at = signed(caller.args[3])
+    if at < 0 or at > LARGEST:
+        raise refuse(errno.EINVAL)
+    return at, False
+
+
+def lseek(caller: Caller) -> Handler | Verdict:
+    """lseek: the offset is the open file's."""
+    file = opened(caller)
+    if file is None:
+        return Real()
+    offset, whence = signed(caller.args[1]), as_fd(caller.args[2])
+    if whence in (os.SEEK_SET, os.SEEK_CUR):
+        return Emulate(file.seek(offset, whence))
+    return _result(file, lambda: file.seek(offset, whence))
+
+
+def _result(file: OpenFile, run: Callable[[], int | None]) -> Handler:
+    value = yield from perform(file, run)
+    return Emulate(value or 0)
+
+
+def attributes(caller: Caller) -> Verdict:
+    """fstat; newfstatat and statx with an empty name."""
+    file = opened(caller)
+    if file is None:
+        return Real()
+    return Emulate(0, ((_buffer(caller), packed(caller, file.attributes())),))
+
+
+def _buffer(caller: Caller) -> int:
+    """Where a call of the stat family wants its answer."""
+    return caller.args[caller.call.arg(Role.STRUCT_OUT)]
+
+
+def packed(caller: Caller, st: os.stat_result) -> bytes:
+    """Attributes as the call wants them."""
+    return pack_statx(st) if caller.call.name == "statx" else pack_stat(st)
+
+
+def statfs(caller: Caller) -> Verdict:
+    """fstatfs."""
+    file = opened(caller)
+    if file is None:
+        return Real()
+    found = file.tree.statvfs(file.rest)
+    return Emulate(0, ((caller.args[1], pack_statfs(found, TMPFS_MAGIC)),))
+
+
+def truncate(caller: Caller) -> Handler | Verdict:
+    """ftruncate."""
+    file = opened(caller)
+    if file is None:
+        return Real()
+    size = signed(caller.args[1])
+    if size < 0 or file.kind != stat.S_IFREG or file.flags & os.O_ACCMODE == os.O_RDONLY:
+        raise refuse(errno.EINVAL)
+    if file.flags & O_PATH:
+        raise refuse(errno.EBADF)
+    return _result(file, lambda: file.truncate(size))
+
+
+def allocate(caller: Caller) -> Handler | Verdict:
+    """fallocate."""
+    file = opened(caller)
+    if file is None:
+        return Real()
+    mode, offset, length = as_fd(caller.args[1]), signed(caller.args[2]), signed(caller.args[3])
+    file.writable()
+    if offset < 0 or length <= 0:
+        raise refuse(errno.EINVAL)
+    if offset + length > LARGEST:
+        raise refuse(errno.EFBIG)
+    if file.kind not in (stat.S_IFREG, stat.S_IFBLK):
+        raise refuse(errno.ENODEV)
+    return _allocate(file, mode, offset, length)
+
+
+def _allocate(file: OpenFile, mode: int, offset: int, length: int) -> Handler:
+    yield from perform(file, lambda: file.file.fallocate(mode, offset, length))
+    if file.pages is not None:
+        data = yield from perform(file, lambda: file.file.pread(length, offset))
+        file.pages.wrote(data, offset)
+    return Emulate(0)
+
+
+def sync(caller: Caller) -> Handler | Verdict:
+    """fsync, fdatasync, syncfs, sync_file_range."""
+    file = opened(caller)
+    if file is None:
+        return Real()
+    if file.flags & O_PATH:
+        raise refuse(errno.EBADF)
+    return _result(file, lambda: synced(file))
+
+
+def sync_all(caller: Caller) -> Verdict:
+    """sync: of the view's devices too."""
+    caller.sync()
+    return Real()
+
+
+def synced(file: OpenFile) -> None:
+    """Make durable what was written, by mapping too."""
+    if file.pages is not None:
+        file.pages.write_back()
+    file.file.fsync()
+
+
+def advise(caller: Caller) -> Verdict:
+    """fadvise64, readahead: advice is heard and not needed.  Errors: EBADF, EINVAL."""
+    file = opened(caller)
+    if file is None:
+        return Real()
+    if file.flags & O_PATH:
+        raise refuse(errno.EBADF)
+    if caller.call.name == "fadvise64":
+        if as_fd(caller.args[3]) not in range(6) or signed(caller.args[2]) < 0:
+            raise refuse(errno.EINVAL)
+    else:
+        if file.flags & os.O_ACCMODE == os.O_WRONLY:
+            raise refuse(errno.EBADF)
+        if file.kind not in (stat.S_IFREG, stat.S_IFBLK):
+            raise refuse(errno.EINVAL)
+    return Emulate(0)
+
+
+def change(file: OpenFile, operation: str, *arguments: Any) -> Any:
+    """Ask the open file, or else its tree by name: chmod, chown, utime, getxattr..."""
+    if file.flags & O_PATH and operation != "chown":
+        raise refuse(errno.EBADF)
+    method = getattr(file.file, operation, None)
+    if method is not None:
+        return method(*arguments)
+    return getattr(file.tree, operation)(file.rest, *arguments)
+
+
+def chmod(caller: Caller) -> Verdict:
+    """fchmod."""
+    file = opened(caller)
+    if file is None:
+        return Real()
+    change(file, "chmod", caller.args[1] & 0o7777)
+    return Emulate(0)
+
+
+def chown(caller: Caller) -> Verdict:
+    """fchown."""
+    file = opened(caller)
+    if file is None:
+        return Real()
+    if file.flags & O_PATH:
+        raise refuse(errno.EBADF)
+    change(file, "chown", as_fd(caller.args[1]), as_fd(caller.args[2]))
+    return Emulate(0)
+
+
+def otherwise(caller: Caller) -> Verdict:
+    """Any other call on a descriptor: an emulated one is never taken for what it is made of."""
+    for index, arg in enumerate(caller.call.args):
+        if arg.role is Role.FD and opened(caller, index) is not None:
+            raise refuse(_REFUSALS.get(caller.call.name, errno.EINVAL))
+    return Real()
+
+
+_NO_SOCKET = (
+    *("bind", "connect", "listen", "accept", "accept4", "getsockname", "getpeername", "sendto"),
+    *("recvfrom", "sendmsg", "recvmsg", "sendmmsg", "recvmmsg", "shutdown", "setsockopt"),
+    "getsockopt",
+)
+_REFUSALS = dict.fromkeys(_NO_SOCKET, errno.ENOTSOCK) | {
+    "signalfd": errno.EINVAL, "mq_timedsend": errno.EBADF, "mq_timedreceive": errno.EBADF,
+    "pidfd_send_signal": errno.EBADF, "process_madvise": errno.EBADF, "vmsplice": errno.EBADF,
+    "process_mrelease": errno.EBADF, "landlock_add_rule": errno.EBADF, "setns": errno.EINVAL,
+    "cachestat": errno.EOPNOTSUPP, "quotactl_fd": errno.ENOTBLK, "pidfd_getfd": errno.EBADF,
+}  # fmt: skip

@@ -1,0 +1,411 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Calls on names that lie in a virtual tree: one small function an operation of the table.
+
+What the kernel checks before a file system is asked is checked here: cf. Linux fs/namei.c.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import stat
+import struct
+from collections.abc import Callable
+from typing import Any
+
+from pyview.abi.stat import BILLION, pack_statfs
+from pyview.abi.words import as_fd, signed
+from pyview.api import refuse
+from pyview.handlers.caller import Caller
+from pyview.handlers.files import TMPFS_MAGIC, packed
+from pyview.openfile import O_PATH, Directory, OpenFile, completed
+from pyview.paths import Found
+from pyview.syscalls import Role
+from pyview.verdicts import Emulate, Opened, Verdict
+
+UTIME_NOW, UTIME_OMIT = (1 << 30) - 1, (1 << 30) - 2
+RENAME_NOREPLACE = 1
+AT_REMOVEDIR = 0x200
+OURS = os.O_CLOEXEC | os.O_APPEND | os.O_NONBLOCK | os.O_SYNC | os.O_DIRECT  # not the tree's
+ACCESS_FLAGS = 0x100 | 0x200 | 0x1000  # AT_SYMLINK_NOFOLLOW, AT_EACCESS, AT_EMPTY_PATH
+XATTR_NAME_MAX, XATTR_SIZE_MAX = 255, 65536
+
+
+def lstat(found: Found) -> os.stat_result:
+    """The attributes of what a name leads to.  Errors: ENOENT, ENOTDIR."""
+    st = found.tree.lstat(found.rest)
+    if found.slash and not stat.S_ISDIR(st.st_mode):
+        raise refuse(errno.ENOTDIR, found.name)
+    return completed(st, found.cover.mount, found.rest)
+
+
+def _exists(found: Found) -> bool:
+    try:
+        found.tree.lstat(found.rest)
+    except OSError as error:
+        if error.errno == errno.ENOENT:
+            return False
+        raise
+    return True
+
+
+def answer(caller: Caller, found: list[Found]) -> Verdict:
+    """The call on one or two names of one virtual tree."""
+    try:
+        operation = _OPERATIONS[caller.call.op]
+    except KeyError:
+        raise refuse(_REFUSALS.get(caller.call.op, errno.EOPNOTSUPP), found[0].name) from None
+    verdict: Verdict = operation(caller, *found)
+    return verdict
+
+
+# -- opening ---------------------------------------------------------------------------------------
+
+
+def open_(caller: Caller, found: Found, flags: int, mode: int) -> Opened:
+    """open(2) of a name in a virtual tree."""
+    if not caller.can_hold():
+        return Opened(None)
+    st = _before_open(caller, found, flags)
+    keeps = flags & (O_PATH | os.O_CLOEXEC)
+    if st is not None and (flags & O_PATH or stat.S_ISDIR(st.st_mode)):
+        opened = OpenFile(Directory(), found.cover.mount, found.rest, found.name, flags, st)
+        return Opened(opened, bool(keeps & os.O_CLOEXEC))
+    mode = mode & ~caller.ids().umask & 0o7777 if flags & os.O_CREAT else 0
+    file = found.tree.open(found.rest, flags & ~OURS, mode)
+    try:
+        about = file.stat() or found.tree.lstat(found.rest)
+    except OSError:
+        file.close()
+        raise
+    st = completed(about, found.cover.mount, found.rest)
+    opened = OpenFile(file, found.cover.mount, found.rest, found.name, flags, st)
+    return Opened(opened, bool(flags & os.O_CLOEXEC))
+
+
+def _before_open(caller: Caller, found: Found, flags: int) -> os.stat_result | None:
+    """What the kernel checks of a file that is there; None when it must be made."""
+    makes = bool(flags & os.O_CREAT) and not flags & O_PATH
+    access = flags & os.O_ACCMODE
+    try:
+        st = lstat(found)
+    except FileNotFoundError:
+        if not makes:
+            raise
+        if found.slash:
+            raise refuse(errno.EISDIR, found.name) from None
+        return None
+    kind = stat.S_IFMT(st.st_mode)
+    if makes and flags & os.O_EXCL:
+        raise refuse(errno.EEXIST, found.name)
+    if kind == stat.S_IFLNK and not flags & O_PATH:
+        raise refuse(errno.ELOOP, found.name)
+    if flags & os.O_DIRECTORY and kind != stat.S_IFDIR and flags & os.O_TMPFILE != os.O_TMPFILE:
+        raise refuse(errno.ENOTDIR, found.name)
+    if flags & O_PATH:
+        return st
+    if kind == stat.S_IFDIR:
+        if flags & os.O_TMPFILE == os.O_TMPFILE:
+            raise refuse(errno.EOPNOTSUPP, found.name)
+        if access != os.O_RDONLY or makes:
+            raise refuse(errno.EISDIR, found.name)
+    if kind in (stat.S_IFSOCK, stat.S_IFIFO):
+        raise refuse(errno.ENXIO, found.name)
+    if access != os.O_RDONLY and caller.runs(found):
+        raise refuse(errno.ETXTBSY, found.name)
+    wanted = {os.O_RDONLY: os.R_OK, os.O_WRONLY: os.W_OK}.get(access, os.R_OK | os.W_OK)
+    if flags & os.O_TRUNC:
+        wanted |= os.W_OK
+    ids = caller.ids()
+    found.tree.access(found.rest, wanted, ids.uid, ids.groups)
+    return st
+
+
+# -- attributes ------------------------------------------------------------------------------------
+
+
+def _stat(caller: Caller, found: Found) -> Verdict:
+    buffer = caller.args[caller.call.arg(Role.STRUCT_OUT)]
+    return Emulate(0, ((buffer, packed(caller, lstat(found))),))
+
+
+def _access(caller: Caller, found: Found) -> Verdict:
+    mode = as_fd(caller.args[2 if caller.call.name != "access" else 1])
+    flags = caller.args[3] & 0xFFFFFFFF if caller.call.name == "faccessat2" else 0
+    if mode & ~7 or flags & ~ACCESS_FLAGS:
+        raise refuse(errno.EINVAL)
+    lstat(found)
+    if mode:
+        ids = caller.ids()
+        found.tree.access(found.rest, mode, ids.uid, ids.groups)
+    return Emulate(0)
+
+
+def _readlink(caller: Caller, found: Found) -> Verdict:
+    if found.slash and stat.S_ISDIR(lstat(found).st_mode):
+        raise refuse(errno.EINVAL)
+    return target(caller, found.tree.readlink(found.rest))
+
+
+def target(caller: Caller, name: str) -> Emulate:
+    """The answer to readlink(2).  Errors: EINVAL."""
+    at = caller.call.arg(Role.OUT)
+    size = as_fd(caller.args[at + 1])
+    if size <= 0:
+        raise refuse(errno.EINVAL)
+    data = os.fsencode(name)[:size]
+    return Emulate(len(data), ((caller.args[at], data),))
+
+
+def _truncate(caller: Caller, found: Found) -> Verdict:
+    size = signed(caller.args[1])
+    if size < 0:
+        raise refuse(errno.EINVAL)
+    kind = stat.S_IFMT(lstat(found).st_mode)
+    if kind != stat.S_IFREG:
+        raise refuse(errno.EISDIR if kind == stat.S_IFDIR else errno.EINVAL)
+    found.tree.truncate(found.rest, size)
+    caller.cut(found, size)
+    return Emulate(0)
+
+
+def _chmod(caller: Caller, found: Found) -> Verdict:
+    lstat(found)
+    mode = caller.args[caller.call.arg(Role.MODE)]
+    found.tree.chmod(found.rest, mode & 0o7777)
+    return Emulate(0)
+
+
+def _chown(caller: Caller, found: Found) -> Verdict:
+    lstat(found)
+    at = 2 if caller.call.name == "fchownat" else 1
+    found.tree.chown(found.rest, as_fd(caller.args[at]), as_fd(caller.args[at + 1]))
+    return Emulate(0)
+
+
+def times(caller: Caller, at: int) -> tuple[int | None, int | None]:
+    """What a call of the utime family wants, ns since the epoch; None: left as it is."""
+    address, now = caller.args[at], caller.now()
+    if not address:
+        return now, now
+    name = caller.call.name
+    if name == "utime":
+        first, second = struct.unpack("=qq", caller.peek(address, 16))
+        return first * BILLION, second * BILLION
+    if name in ("utimes", "futimesat"):
+        s1, u1, s2, u2 = struct.unpack("=qqqq", caller.peek(address, 32))
+        if not (0 <= u1 < 10**6 and 0 <= u2 < 10**6):
+            raise refuse(errno.EINVAL)
+        return s1 * BILLION + u1 * 1000, s2 * BILLION + u2 * 1000
+    s1, n1, s2, n2 = struct.unpack("=qqqq", caller.peek(address, 32))
+    return _moment(s1, n1, now), _moment(s2, n2, now)
+
+
+def _moment(seconds: int, ns: int, now: int) -> int | None:
+    if ns == UTIME_NOW:
+        return now
+    if ns == UTIME_OMIT:
+        return None
+    if not 0 <= ns < BILLION:
+        raise refuse(errno.EINVAL)
+    return seconds * BILLION + ns
+
+
+def _utimens(caller: Caller, found: Found) -> Verdict:
+    lstat(found)
+    wanted = times(caller, caller.call.arg(Role.STRUCT_IN))
+    if wanted != (None, None):
+        found.tree.utime(found.rest, *wanted)
+    return Emulate(0)
+
+
+def _statfs(caller: Caller, found: Found) -> Verdict:
+    lstat(found)
+    about = found.tree.statvfs(found.rest)
+    return Emulate(0, ((caller.args[1], pack_statfs(about, TMPFS_MAGIC)),))
+
+
+# -- names -----------------------------------------------------------------------------------------
+
+
+def _new(found: Found) -> None:
+    """A name that is to be made.  Errors: EEXIST, ENOENT."""
+    if _exists(found):
+        raise refuse(errno.EEXIST, found.name)
+
+
+def _mkdir(caller: Caller, found: Found) -> Verdict:
+    _new(found)
+    mode = caller.args[caller.call.arg(Role.MODE)] & ~caller.ids().umask & 0o1777
+    found.tree.mkdir(found.rest, mode)
+    return Emulate(0)
+
+
+def _mknod(caller: Caller, found: Found) -> Verdict:
+    _new(found)
+    if found.slash:
+        raise refuse(errno.ENOENT, found.name)
+    at = caller.call.arg(Role.MODE)
+    mode = caller.args[at] & 0xFFFF
+    if stat.S_IFMT(mode) == stat.S_IFDIR:
+        raise refuse(errno.EPERM, found.name)
+    found.tree.mknod(found.rest, mode & ~caller.ids().umask, caller.args[at + 1] & 0xFFFFFFFF)
+    return Emulate(0)
+
+
+def _symlink(caller: Caller, found: Found) -> Verdict:
+    target = caller.text(caller.args[0])
+    if not target:
+        raise refuse(errno.ENOENT)
+    _new(found)
+    if found.slash:
+        raise refuse(errno.ENOENT, found.name)
+    found.tree.symlink(target, found.rest)
+    return Emulate(0)
+
+
+def _unlink(caller: Caller, found: Found) -> Verdict:
+    if caller.call.name == "unlinkat":
+        flags = caller.args[2] & 0xFFFFFFFF
+        if flags & ~AT_REMOVEDIR:
+            raise refuse(errno.EINVAL)
+        if flags:
+            return _rmdir(caller, found)
+    if found.dots:
+        raise refuse(errno.EISDIR, found.name)
+    if stat.S_ISDIR(lstat(found).st_mode):
+        raise refuse(errno.EISDIR, found.name)
+    if found.is_mount_point:
+        raise refuse(errno.EBUSY, found.name)
+    found.tree.unlink(found.rest)
+    return Emulate(0)
+
+
+def _rmdir(caller: Caller, found: Found) -> Verdict:
+    if found.dots:
+        raise refuse(errno.EINVAL if found.dots == "." else errno.ENOTEMPTY, found.name)
+    if found.is_mount_point:
+        raise refuse(errno.EBUSY, found.name)
+    if not stat.S_ISDIR(found.tree.lstat(found.rest).st_mode):
+        raise refuse(errno.ENOTDIR, found.name)
+    found.tree.rmdir(found.rest)
+    return Emulate(0)
+
+
+def _link(_caller: Caller, old: Found, new: Found) -> Verdict:
+    st = lstat(old)
+    _new(new)
+    if new.slash:
+        raise refuse(errno.ENOENT, new.name)
+    if stat.S_ISDIR(st.st_mode):
+        raise refuse(errno.EPERM, old.name)
+    old.tree.link(old.rest, new.rest)
+    return Emulate(0)
+
+
+def _rename(caller: Caller, old: Found, new: Found) -> Verdict:
+    flags = caller.args[4] & 0xFFFFFFFF if caller.call.name == "renameat2" else 0
+    if old.dots or new.dots:
+        raise refuse(errno.EBUSY, old.name)
+    st = old.tree.lstat(old.rest)
+    if (old.slash or new.slash) and not stat.S_ISDIR(st.st_mode):
+        raise refuse(errno.ENOTDIR, old.name)
+    if flags & RENAME_NOREPLACE and _exists(new):
+        raise refuse(errno.EEXIST, new.name)
+    if new.rest.startswith(old.rest.rstrip("/") + "/"):
+        raise refuse(errno.EINVAL, new.name)
+    old.tree.rename(old.rest, new.rest, flags)
+    caller.renamed(old, new)
+    return Emulate(0)
+
+
+# -- extended attributes ---------------------------------------------------------------------------
+
+
+def attribute_name(caller: Caller, at: int) -> str:
+    """The name of an extended attribute.  Errors: ERANGE, EFAULT."""
+    name = caller.text(caller.args[at])
+    if not 0 < len(os.fsencode(name)) <= XATTR_NAME_MAX:
+        raise refuse(errno.ERANGE)
+    return name
+
+
+def sized(caller: Caller, at: int, data: bytes) -> Verdict:
+    """Answer with `data` where and if the caller has room: getxattr(2)."""
+    room = caller.args[at + 1]
+    if room and len(data) > room:
+        raise refuse(errno.ERANGE)
+    return Emulate(len(data), ((caller.args[at], data),) if room and data else ())
+
+
+def value_of(caller: Caller, at: int) -> bytes:
+    """The value to be set.  Errors: E2BIG, EFAULT."""
+    size = caller.args[at + 1]
+    if size > XATTR_SIZE_MAX:
+        raise refuse(errno.E2BIG)
+    data = caller.peek(caller.args[at], size) if size else b""
+    if len(data) < size:
+        raise refuse(errno.EFAULT)
+    return data
+
+
+def names_of(names: list[str]) -> bytes:
+    """A list of attributes as listxattr(2) gives it."""
+    return b"".join(os.fsencode(name) + b"\0" for name in names)
+
+
+def _newer(caller: Caller) -> None:
+    """The calls with a struct xattr_args are left to programs that fall back to the others."""
+    if caller.call.name.endswith("xattrat"):
+        raise refuse(errno.ENOSYS)
+
+
+def _getxattr(caller: Caller, found: Found) -> Verdict:
+    _newer(caller)
+    lstat(found)
+    return sized(caller, 2, found.tree.getxattr(found.rest, attribute_name(caller, 1)))
+
+
+def _setxattr(caller: Caller, found: Found) -> Verdict:
+    _newer(caller)
+    lstat(found)
+    flags = as_fd(caller.args[4])
+    found.tree.setxattr(found.rest, attribute_name(caller, 1), value_of(caller, 2), flags)
+    return Emulate(0)
+
+
+def _listxattr(caller: Caller, found: Found) -> Verdict:
+    _newer(caller)
+    lstat(found)
+    return sized(caller, 1, names_of(found.tree.listxattr(found.rest)))
+
+
+def _removexattr(caller: Caller, found: Found) -> Verdict:
+    _newer(caller)
+    lstat(found)
+    found.tree.removexattr(found.rest, attribute_name(caller, 1))
+    return Emulate(0)
+
+
+_OPERATIONS: dict[str, Callable[..., Any]] = {
+    "stat": _stat,
+    "access": _access,
+    "readlink": _readlink,
+    "truncate": _truncate,
+    "mkdir": _mkdir,
+    "rmdir": _rmdir,
+    "unlink": _unlink,
+    "rename": _rename,
+    "link": _link,
+    "symlink": _symlink,
+    "mknod": _mknod,
+    "chmod": _chmod,
+    "chown": _chown,
+    "utimens": _utimens,
+    "statfs": _statfs,
+    "getxattr": _getxattr,
+    "setxattr": _setxattr,
+    "listxattr": _listxattr,
+    "removexattr": _removexattr,
+}
+_REFUSALS = {"acct": errno.EACCES, "swapon": errno.EPERM, "swapoff": errno.EPERM}

@@ -1,0 +1,276 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""A block device: what all of ours share, whatever holds their bytes.
+
+A subclass gives `pread`, `pwrite`, `size`, `fsync`, and if it can, `fallocate` and `finish`.
+Limits, O_EXCL, ioctls and turns are kept here, as Linux block/fops.c and block/ioctl.c keep them.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import stat
+from collections.abc import Iterable, Mapping
+from threading import Lock
+
+from pyview.abi.ioctl import BLKDISCARD, BLKSECDISCARD, BLKZEROOUT, Change
+from pyview.api import File, Tree, refuse
+from pyview.modules.vudev import requests
+from pyview.modules.vudev.node import Node
+
+SECTOR = 512  # bytes
+KEEP_SIZE, PUNCH_HOLE, ZERO_RANGE = 0x01, 0x02, 0x10  # FALLOC_FL_*
+NO_HIDE_STALE = 0x04
+FALLOCATES = (ZERO_RANGE, ZERO_RANGE | KEEP_SIZE, PUNCH_HOLE | KEEP_SIZE)
+CHUNK = 1 << 20  # bytes written at a time when zeroes are
+FOR_WRITERS = frozenset((BLKDISCARD, BLKSECDISCARD, BLKZEROOUT))
+
+
+class Disk(Node):
+    """A block device of whole sectors of 512 bytes.
+
+    turn     held while one of the content's operations runs: a slow disk's partitions and users
+             each have a thread of their own
+    holders  who has locked it or opened it with O_EXCL; True: for itself alone
+    gone     no view shows it any more
+    """
+
+    soft_block = 4096  # bytes: what BLKBSZGET tells and BLKBSZSET sets
+    read_ahead = 256  # sectors
+    gone = False
+
+    def __init__(
+        self,
+        below: Tree,
+        *,
+        ro: bool = False,
+        mode: str = "",
+        uid: int = -1,
+        gid: int = -1,
+        major: int = -1,
+        minor: int = -1,
+        char: bool = False,
+        block: bool = False,
+    ) -> None:
+        super().__init__(
+            below, ro=ro, mode=mode, uid=uid, gid=gid, major=major, minor=minor, char=char,
+            block=block,
+        )  # fmt: skip
+        self.turn = Lock()
+        self.holders: dict[Opened, bool] = {}
+        self.sequence: int = requests.next_sequence()
+        self._shown: Mapping[str, Tree] = {}
+
+    # -- what a subclass gives -------------------------------------------------------------------
+    # pread, pwrite: the range lies within the disk; pwrite is only asked when it may be written.
+    # fallocate: `mode` is PUNCH_HOLE or ZERO_RANGE, with KEEP_SIZE; the range lies within the disk.
+    def finish(self) -> None:
+        """Flush and close: nobody uses it any more.  After `umount -l`, that is some time later."""
+
+    # -- what it has from here -------------------------------------------------------------------
+    def read_only(self) -> bool:
+        """Whether writing is refused now."""
+        return self.ro
+
+    def close(self) -> None:
+        super().close()
+        self.leave()
+
+    def unmounted(self) -> None:
+        self.gone = True
+        self.leave()
+
+    def leave(self) -> None:
+        """Finish, if that was the last of its users and of its mounts."""
+        if self.gone and not self.busy():
+            with self.turn:
+                self.finish()
+
+    def relatives(self) -> Iterable[Disk]:
+        """Disks that share bytes with this one: who has one for itself alone has them, too."""
+        return ()
+
+    def pieces(self) -> Iterable[Piece]:
+        """Its partitions."""
+        return ()
+
+    def start(self) -> int:
+        """Where it begins on the whole disk, in bytes."""
+        return 0
+
+    def open(self, path: str, flags: int, mode: int = 0o777) -> File:
+        """Errors: ENOTDIR; EROFS to write a read-only one; EBUSY with O_EXCL when in use; ENXIO."""
+        if path != "/":
+            raise refuse(errno.ENOTDIR, path)
+        if self.gone:
+            raise refuse(errno.ENXIO, path)  # who mounted later may still see it below
+        if flags & os.O_ACCMODE != os.O_RDONLY and self.read_only():
+            raise refuse(errno.EROFS, path)
+        file = Opened(self, flags & os.O_ACCMODE != os.O_RDONLY)
+        if flags & os.O_EXCL and not self.hold(file, True):
+            raise refuse(errno.EBUSY, path)
+        self.users += 1
+        return file
+
+    def hold(self, file: Opened, alone: bool) -> bool:
+        """Lock it, or change the lock that `file` has; False when others' locks forbid it."""
+        for disk in (self, *self.relatives()):
+            for other, others in disk.holders.items():
+                if other is not file and (alone or others):
+                    return False
+        self.holders[file] = alone
+        return True
+
+    def ioctl(self, request: int, data: bytes) -> bytes:
+        return requests.answer(self, request & 0xFFFFFFFF, data)
+
+    def reread(self) -> None:
+        """BLKRRPART.  Errors: EINVAL when it has no partitions, EBUSY when one is in use."""
+        raise refuse(errno.EINVAL)
+
+    def change(self, change: Change) -> None:
+        """BLKPG.  Errors: EINVAL, EBUSY, ENXIO."""
+        raise refuse(errno.EINVAL)
+
+    def clear(self, offset: int, length: int, *, sure: bool) -> None:
+        """Make a range (bytes) read as zeroes; when not `sure`, only if that costs no writing.
+
+        Errors: EOPNOTSUPP when not `sure` and it would.
+        """
+        if not length:
+            return
+        for mode in (ZERO_RANGE, PUNCH_HOLE) if sure else (PUNCH_HOLE,):
+            try:
+                return self.fallocate(mode | KEEP_SIZE, offset, length)
+            except OSError as error:
+                if error.errno not in (errno.EOPNOTSUPP, errno.ENOSYS, errno.EINVAL):
+                    raise
+        if not sure:
+            raise refuse(errno.EOPNOTSUPP)
+        end = offset + length
+        while offset < end:
+            offset += self.pwrite(bytes(min(CHUNK, end - offset)), offset)
+
+    def companions(self, target: str) -> Mapping[str, Tree]:
+        """What lsblk and others read about a block device in /dev: cf. sysfs.py."""
+        super().companions(target)
+        if self.kind != stat.S_IFBLK or not target.startswith("/dev/"):
+            return {}
+        if f"/sys/devices/virtual/block/{self.name}" not in self._shown:
+            from pyview.modules.vudev import sysfs  # it knows disks, too
+
+            self._shown = sysfs.companions(self)
+        return self._shown
+
+
+class Piece(Disk):
+    """A partition, as others see it; `index` is its number on the disk, from 1."""
+
+    index: int
+
+    def about(self) -> str:
+        """Lines for its uevent file in sysfs."""
+        return ""
+
+
+class Opened(File):
+    """One open description of a disk: it knows whether it may write, and what it has locked."""
+
+    def __init__(self, disk: Disk, writes: bool) -> None:
+        self.disk, self.writes, self.slow = disk, writes, disk.slow
+
+    def pread(self, size: int, offset: int) -> bytes:
+        disk = self.disk
+        size = min(size, disk.size() - offset)
+        if size <= 0:
+            return b""
+        with disk.turn:
+            return disk.pread(size, offset)
+
+    def pwrite(self, data: bytes, offset: int) -> int:
+        """Errors: EPERM when it was made read-only since; ENOSPC past the end."""
+        disk = self.disk
+        if disk.read_only():
+            raise refuse(errno.EPERM)
+        room = disk.size() - offset
+        if room < len(data):
+            if room <= 0:
+                raise refuse(errno.ENOSPC)
+            data = data[:room]
+        elif not data:
+            return 0
+        with disk.turn:
+            return disk.pwrite(data, offset)
+
+    def size(self) -> int:
+        return self.disk.size()
+
+    def stat(self) -> os.stat_result:
+        return self.disk.lstat("/")
+
+    def seek(self, offset: int, whence: int) -> int:
+        """Linux has no SEEK_DATA and SEEK_HOLE for block devices.  Errors: EINVAL."""
+        raise refuse(errno.EINVAL)
+
+    def fallocate(self, mode: int, offset: int, length: int) -> None:
+        """Errors: EOPNOTSUPP; EINVAL past the end or for parts of sectors; EPERM."""
+        if mode & ~NO_HIDE_STALE not in FALLOCATES:
+            raise refuse(errno.EOPNOTSUPP)
+        size = self.disk.size()
+        if offset >= size or (offset + length > size and not mode & KEEP_SIZE):
+            raise refuse(errno.EINVAL)
+        length = min(length, size - offset)
+        if (offset | length) % SECTOR:
+            raise refuse(errno.EINVAL)
+        if self.disk.read_only():
+            raise refuse(errno.EPERM)
+        with self.disk.turn:
+            self.disk.clear(offset, length, sure=bool(mode & ZERO_RANGE))
+
+    def ioctl(self, request: int, data: bytes) -> bytes:
+        if request & 0xFFFFFFFF in FOR_WRITERS and not self.writes:
+            raise refuse(errno.EBADF)
+        with self.disk.turn:
+            return self.disk.ioctl(request, data)
+
+    def lock(self, exclusive: bool) -> None:
+        """Errors: EAGAIN when others have locked it, or opened it with O_EXCL."""
+        if not self.disk.hold(self, exclusive):
+            raise refuse(errno.EAGAIN)
+
+    def fsync(self) -> None:
+        with self.disk.turn:
+            self.disk.fsync()
+
+    def close(self) -> None:
+        self.disk.holders.pop(self, None)
+        self.disk.close()
+
+
+def open_source(below: Tree, source: str, *, ro: bool, alone: bool) -> File:
+    """The file or device that a disk is made of, open and locked against other disks.
+
+    `alone` locks it exclusively (when it may be written), else against those that do.
+    Errors: those of open(2), with its name; ENOTBLK when it can't hold a disk; EBUSY when locked.
+    """
+    if not source.startswith("/"):
+        raise refuse(errno.ENOENT, source)
+    flags = (os.O_RDONLY if ro else os.O_RDWR) | os.O_NONBLOCK  # a FIFO must not hold up the core
+    try:
+        file = below.open(source, flags)
+    except OSError as error:
+        raise refuse(error.errno or errno.EIO, source) from None
+    try:
+        found = file.stat() or below.lstat(source)
+        if not (stat.S_ISREG(found.st_mode) or stat.S_ISBLK(found.st_mode)):
+            raise refuse(errno.ENOTBLK, source)
+        try:
+            file.lock(alone and not ro)
+        except OSError as error:
+            if error.errno not in (errno.EAGAIN, errno.EACCES):
+                raise
+            raise refuse(errno.EBUSY, source) from None
+    except BaseException:
+        file.close()
+        raise
+    return file

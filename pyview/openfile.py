@@ -1,0 +1,150 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""An open file of a virtual tree: what open(2) calls an open file description.
+
+Pure: knows no process and no descriptor.  It is shared by whoever shares the descriptor (dup, fork,
+SCM_RIGHTS), and ends with the last of them.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import stat
+import zlib
+
+from pyview.api import File, Tree, refuse
+from pyview.pages import Pages
+from pyview.view import Mount
+
+O_PATH = 0o10000000
+O_LARGEFILE = 0o100000  # what fcntl(F_GETFL) shows of every file that open(2) made
+SETTABLE = os.O_APPEND | os.O_NONBLOCK | os.O_ASYNC | os.O_DIRECT | os.O_NOATIME  # by F_SETFL
+KEPT = SETTABLE | os.O_ACCMODE | os.O_SYNC | os.O_DSYNC | O_PATH | os.O_DIRECTORY | os.O_NOFOLLOW
+LARGEST = (1 << 63) - 1  # MAX_LFS_FILESIZE, bytes
+
+
+class Directory(File):
+    """An open directory: nothing can be read from it but its entries."""
+
+    def pread(self, size: int, offset: int) -> bytes:
+        raise refuse(errno.EISDIR)
+
+
+class OpenFile:
+    """One open(2).
+
+    file     what the tree gave; a Directory for one
+    tree     whose file it is, under the name `rest` (in the tree) and `name` (in the view)
+    mount    the mount it was opened through
+    flags    O_*: the access mode, and what F_SETFL may change
+    offset   bytes; of a directory: how many entries have been read
+    listing  a directory's entries since it was opened or rewound, packed when asked for
+    """
+
+    __slots__ = (
+        "file", "flags", "key", "kind", "listing", "mount", "name", "offset", "pages", "rest",
+        "tree",
+    )  # fmt: skip
+
+    def __init__(
+        self, file: File, mount: Mount, rest: str, name: str, flags: int, st: os.stat_result
+    ) -> None:
+        self.file, self.mount, self.rest, self.name = file, mount, rest, name
+        self.tree: Tree = mount.tree
+        self.flags = flags & KEPT
+        self.kind = stat.S_IFMT(st.st_mode)
+        self.key = (st.st_dev, st.st_ino)
+        self.offset = 0
+        self.listing: list[tuple[str, int, int]] | None = None
+        self.pages: Pages | None = None  # while the file is mapped somewhere
+
+    @property
+    def is_directory(self) -> bool:
+        return self.kind == stat.S_IFDIR
+
+    def attributes(self) -> os.stat_result:
+        """What fstat(2) says."""
+        st = self.file.stat()
+        if st is None:
+            st = self.tree.lstat(self.rest)
+        return completed(st, self.mount, self.rest)
+
+    # -- what read(2) and write(2) need ------------------------------------------------------
+    def readable(self) -> None:
+        """Errors: EBADF, EISDIR."""
+        if self.flags & O_PATH or self.flags & os.O_ACCMODE == os.O_WRONLY:
+            raise refuse(errno.EBADF)
+        if self.is_directory:
+            raise refuse(errno.EISDIR)
+
+    def writable(self) -> None:
+        """Errors: EBADF."""
+        if self.flags & O_PATH or self.flags & os.O_ACCMODE == os.O_RDONLY:
+            raise refuse(errno.EBADF)
+
+    def pread(self, size: int, offset: int) -> bytes:
+        """Bytes as every process sees them: what is mapped and shared comes first."""
+        data = self.file.pread(size, offset)
+        return self.pages.seen(data, offset) if self.pages is not None else data
+
+    def pwrite(self, data: bytes, offset: int) -> int:
+        """Write, also to what is mapped."""
+        if offset + len(data) > LARGEST:
+            raise refuse(errno.EFBIG)
+        count = self.file.pwrite(data, offset)
+        if self.pages is not None:
+            self.pages.wrote(data[:count], offset)
+        return count
+
+    def truncate(self, size: int) -> None:
+        """ftruncate(2)."""
+        self.file.truncate(size)
+        if self.pages is not None:
+            self.pages.cut(size)
+
+    def end(self) -> int:
+        """Its size in bytes, 0 for what has none."""
+        try:
+            return self.file.size()
+        except OSError as error:
+            if error.errno != errno.ESPIPE:
+                raise
+            return 0
+
+    def seek(self, offset: int, whence: int) -> int:
+        """lseek(2).  Errors: EINVAL, ENXIO, ESPIPE, EBADF."""
+        if self.flags & O_PATH:
+            raise refuse(errno.EBADF)
+        if whence == os.SEEK_CUR:
+            offset += self.offset
+        elif whence == os.SEEK_END:
+            offset += 0 if self.is_directory else self.file.size()
+        elif whence in (os.SEEK_DATA, os.SEEK_HOLE):
+            if self.is_directory:
+                raise refuse(errno.EINVAL)
+            if not 0 <= offset < self.file.size():
+                raise refuse(errno.ENXIO)
+            offset = self.file.seek(offset, whence)
+        elif whence != os.SEEK_SET:
+            raise refuse(errno.EINVAL)
+        if not 0 <= offset <= LARGEST:
+            raise refuse(errno.EINVAL)
+        if self.is_directory and offset == 0:
+            self.listing = None
+        self.offset = offset
+        return offset
+
+
+def completed(st: os.stat_result, mount: Mount, rest: str) -> os.stat_result:
+    """Attributes with the numbers that a tree left out: stable, and different for other files."""
+    if st.st_ino and st.st_dev:
+        return st
+    values = list(st) + [st.st_atime, st.st_mtime, st.st_ctime]
+    values += [st.st_atime_ns, st.st_mtime_ns, st.st_ctime_ns]
+    values += [st.st_blksize, st.st_blocks, st.st_rdev]
+    if not st.st_ino:
+        name = rest.encode(errors="surrogateescape")
+        values[1] = 1 + zlib.crc32(name) + (zlib.adler32(name) << 32)
+    if not st.st_dev:
+        values[2] = os.makedev(0, 0x40000 + mount.epoch)
+    return os.stat_result(values)

@@ -1,0 +1,136 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""The pages of a mapped file: a memfd that holds what a virtual tree's file holds.
+
+The kernel maps a real file only, so whoever maps a virtual one gets this in its place, filled as
+far as it is mapped.  What is mapped shared and writable is written back at msync(2), munmap(2) and
+when the last who has it mapped has ended; until then whoever reads sees it, too.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+
+from pyview.api import File, refuse
+
+PAGE = 4096
+CHUNK = 1 << 20  # bytes read at a time
+
+
+class Pages:
+    """What is mapped of one file.
+
+    fd      the memfd, as long as the file
+    shared  some process may write to it: reads come from here
+    """
+
+    def __init__(self, file: File) -> None:
+        self.file = file
+        self.shared = False
+        self.fd = os.memfd_create("pyview", os.MFD_CLOEXEC)
+        self.length = 0  # of the file, bytes
+        self._filled: list[tuple[int, int]] = []  # [start, end) in bytes, sorted, apart
+        self.grow()
+
+    def close(self) -> None:
+        os.close(self.fd)
+
+    def grow(self) -> None:
+        """Be as long as the file is by now."""
+        self.length = self.file.size()
+        os.ftruncate(self.fd, self.length)
+
+    def fill(self, start: int, length: int) -> None:
+        """Hold the file's bytes from `start` on.  Errors: EIO, ENOMEM."""
+        start -= start % PAGE
+        end = min(-(-(start + length) // PAGE) * PAGE, -(-self.length // PAGE) * PAGE)
+        for low, high in self._missing(start, end):
+            self._copy(low, min(high, self.length))
+        self._note(start, end)
+
+    def _copy(self, low: int, high: int) -> None:
+        while low < high:
+            data = self.file.pread(min(CHUNK, high - low), low)
+            if not data:
+                return  # it has become shorter
+            if os.pwrite(self.fd, data, low) < len(data):
+                raise refuse(errno.ENOMEM)
+            low += len(data)
+
+    def _missing(self, start: int, end: int) -> list[tuple[int, int]]:
+        """What of [start, end) is not filled."""
+        found = []
+        for low, high in self._filled:
+            if high <= start or low >= end:
+                continue
+            if start < low:
+                found.append((start, low))
+            start = max(start, high)
+        if start < end:
+            found.append((start, end))
+        return found
+
+    def _note(self, start: int, end: int) -> None:
+        """[start, end) is filled."""
+        if end <= start:
+            return
+        apart = []
+        for low, high in self._filled:
+            if high < start or low > end:
+                apart.append((low, high))
+            else:
+                start, end = min(start, low), max(end, high)
+        self._filled = sorted([*apart, (start, end)])
+
+    def _within(self, start: int, end: int) -> list[tuple[int, int]]:
+        """What of [start, end) is filled."""
+        cut = [(max(start, low), min(end, high)) for low, high in self._filled]
+        return [(low, high) for low, high in cut if low < high]
+
+    def seen(self, data: bytes, offset: int) -> bytes:
+        """`data`, read from the file at `offset`, with what has been written by mapping."""
+        if not self.shared:
+            return data
+        whole = bytearray(data)
+        for low, high in self._within(offset, offset + len(data)):
+            whole[low - offset : high - offset] = os.pread(self.fd, high - low, low)
+        return bytes(whole)
+
+    def wrote(self, data: bytes, offset: int) -> None:
+        """The file was written at `offset`."""
+        if offset + len(data) > self.length:
+            self.grow()
+        for low, high in self._within(offset, offset + len(data)):
+            os.pwrite(self.fd, data[low - offset : high - offset], low)
+
+    def cut(self, size: int) -> None:
+        """The file is `size` bytes long now."""
+        if size < self.length:
+            self._filled = self._within(0, -(-size // PAGE) * PAGE)
+        os.ftruncate(self.fd, size)
+        self.length = size
+
+    def write_back(self) -> None:
+        """Bring what has been written by mapping to the file.  Errors: EIO, ENOSPC."""
+        if not self.shared:
+            return
+        for start, end in self._filled:
+            for low in range(start, min(end, self.length), CHUNK):
+                high = min(low + CHUNK, end, self.length)
+                self._write_changed(os.pread(self.fd, high - low, low), low)
+
+    def _write_changed(self, data: bytes, offset: int) -> None:
+        """Write the pages of `data` that differ from the file's, in runs."""
+        old = self.file.pread(len(data), offset)
+        if old == data:
+            return
+        run = -1
+        for at in range(0, len(data) + PAGE, PAGE):
+            differs = at < len(data) and data[at : at + PAGE] != old[at : at + PAGE]
+            if differs and run < 0:
+                run = at
+            elif not differs and run >= 0:
+                piece = data[run:at]
+                if self.file.pwrite(piece, offset + run) < len(piece):
+                    raise refuse(errno.ENOSPC)
+                run = -1

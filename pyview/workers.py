@@ -1,0 +1,57 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Threads for files that are slow: each has one of its own, and the core's loop never waits.
+
+Work never touches ptrace.  What is done is told through an eventfd, which the loop watches.
+"""
+
+from __future__ import annotations
+
+import _thread
+import os
+from _queue import SimpleQueue  # not queue: that imports threading and more
+from collections.abc import Callable, Hashable
+from typing import Any
+
+Then = Callable[[Any, BaseException | None], None]
+
+
+class Workers:
+    """The threads, and what they have finished."""
+
+    def __init__(self) -> None:
+        self.fd = os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK)
+        self._queues: dict[Hashable, SimpleQueue[Any]] = {}
+        self._done: SimpleQueue[tuple[Then, Any, BaseException | None]] = SimpleQueue()
+
+    def submit(self, file: Hashable, run: Callable[[], Any], then: Then) -> None:
+        """Call `run` in the thread of `file`; the loop then calls `then` with what came of it."""
+        queue = self._queues.get(file)
+        if queue is None:
+            queue = self._queues[file] = SimpleQueue()
+            _thread.start_new_thread(self._serve, (queue,))
+        queue.put((run, then))
+
+    def forget(self, file: Hashable) -> None:
+        """The file is closed: its thread ends after what it has to do."""
+        queue = self._queues.pop(file, None)
+        if queue is not None:
+            queue.put(None)
+
+    def _serve(self, queue: SimpleQueue[Any]) -> None:
+        while (work := queue.get()) is not None:
+            run, then = work
+            value: Any = None
+            error: BaseException | None = None
+            try:
+                value = run()
+            except BaseException as caught:  # whatever it is, the one who asked gets it
+                error = caught
+            self._done.put((then, value, error))
+            os.eventfd_write(self.fd, 1)
+
+    def finish(self) -> None:
+        """Pass on what is done."""
+        os.eventfd_read(self.fd)
+        while not self._done.empty():
+            then, value, error = self._done.get()
+            then(value, error)
