@@ -84,15 +84,20 @@ static int lists_mounts(struct pv_task *t, int fd)
 }
 
 /* A call without a name: is it on an emulated descriptor, or on a directory in a virtual tree? */
-static int on_descriptor(struct pv_task *t, const struct pv_call *call, const uint64_t *args)
+static int on_descriptor(struct pv_task *t, struct pv_stop *s, const struct pv_call *call)
 {
+	const uint64_t *args = s->args;
+
 	for (int i = 0; i < call->nargs; i++) {
 		if (call->args[i].role == PV_ROLE_DIRFD && (int)args[i] == AT_FDCWD &&
 		    t->fs->domain < 0)
 			return 1;
-		if (t->descriptors && (int)args[i] >= 0 &&
-		    (call->args[i].role == PV_ROLE_FD || call->args[i].role == PV_ROLE_DIRFD) &&
-		    pv_emulated(t, (int)args[i]))
+		if (!t->descriptors || (int)args[i] < 0 ||
+		    (call->args[i].role != PV_ROLE_FD && call->args[i].role != PV_ROLE_DIRFD))
+			continue;
+		s->object = pv_emulated(t, (int)args[i]);
+		s->object_fd = (int)args[i];
+		if (s->object)
 			return 1;
 	}
 	return 0;
@@ -111,7 +116,7 @@ int pv_dispatch_notice(struct pv_task *t, struct pv_stop *s)
 		return PV_LET_RUN;
 	}
 	if (s->nr == SYS_getdents64 || s->nr == SYS_getdents)
-		return on_descriptor(t, call, s->args) || lists_mounts(t, (int)s->args[0])
+		return on_descriptor(t, s, call) || lists_mounts(t, (int)s->args[0])
 			? PV_TO_PYTHON : PV_LET_RUN;
 	while (i < call->nargs && !is_path(call, i))
 		i++;
@@ -121,7 +126,7 @@ int pv_dispatch_notice(struct pv_task *t, struct pv_stop *s)
 	if (n == -EPERM)
 		return PV_UNREADABLE;
 	if (n <= 0)
-		return t->view->trace_all || on_descriptor(t, call, s->args) ? PV_TO_PYTHON
+		return t->view->trace_all || on_descriptor(t, s, call) ? PV_TO_PYTHON
 		                                                             : PV_LET_RUN;
 	int dirfd = dirfd_of(call, i, s->args);
 	switch (pv_where(t, dirfd, path, !pv_follows(call, i, s->args), &w, &s->key)) {
@@ -334,11 +339,19 @@ int pv_dispatch_traced(struct pv_task *t, struct pv_stop *s)
 {
 	const struct pv_call *call = pv_row(s->nr);
 	int domain = 0;
+	int64_t value;
 
 	if (!call)
 		return PV_LET_RUN;
-	if (t->view->trace_all || on_descriptor(t, call, s->args))
+	if (t->view->trace_all)
 		return PV_TO_PYTHON;
+	if (on_descriptor(t, s, call)) {
+		if (!s->object || !pv_linear_call(s, &value))
+			return PV_TO_PYTHON;
+		pv_counts[3]++;
+		pv_answer(s->tid, value);
+		return PV_LET_RUN;
+	}
 	switch (s->nr) {
 	case SYS_io_submit:          /* its descriptors are in memory */
 		return PV_TO_PYTHON;

@@ -111,6 +111,8 @@ struct pv_stop {
 	int64_t value;       /* PV_EXIT: the result; PV_NOTICE: the domain in which the kernel, given
 	                      * the caller's own words, opens the right file; 0: that is not known */
 	uint64_t key;        /* the clean-path cache's key for this call, 0: none */
+	uint64_t object;     /* the inode behind the first emulated descriptor among the arguments */
+	int object_fd;       /* and its number */
 };
 
 enum { PV_VIRTUAL = -1 };    /* as a domain: in a tree that is none of the kernel's */
@@ -189,6 +191,24 @@ uint64_t pv_emulated(struct pv_task *task, int fd);
 void pv_use_domains(void);
 int pv_domains_used(void);
 
+/* ---- linear.c: emulated descriptors that C reads and writes itself ---- */
+enum { PV_READS = 1, PV_WRITES = 2 };
+enum { PV_ENDLESS = -1 };
+struct pv_linear {
+	uint64_t inode;      /* of the socket that stands for it */
+	int64_t offset;      /* of the open file, bytes */
+	int64_t start, size; /* of the bytes within `fd`; size PV_ENDLESS: as long as that is */
+	int fd;              /* a descriptor of the core */
+	int how;             /* PV_READS | PV_WRITES */
+	int mapped;          /* the bytes are mapped at `map`; -1: they can't be */
+	int map_fd;          /* what was mapped: `fd`, `start` and `size` of then */
+	int64_t map_start, map_size;
+	char *map;
+	struct pv_linear *next;
+};
+struct pv_linear *pv_linear_new(uint64_t inode);
+void pv_linear_free(uint64_t inode);
+
 /* ---- clean.c: names known to meet no symbolic link that matters ---- */
 void pv_clean(uint64_t key);
 void pv_forget(void);
@@ -236,6 +256,9 @@ enum { PV_TO_PYTHON, PV_ANSWERED, PV_LET_RUN, PV_UNREADABLE };
 int pv_dispatch_notice(struct pv_task *t, struct pv_stop *s);
 int pv_dispatch_traced(struct pv_task *t, struct pv_stop *s);
 int pv_serve(struct pv_task *t, struct pv_stop *s, struct pv_where *w, int64_t *value);
+void pv_follow(int tid);
+void pv_roam(void);
+int pv_linear_call(struct pv_stop *s, int64_t *value);
 int pv_restarts(struct pv_task *t, const struct pv_regs *r);
 int pv_follows(const struct pv_call *call, int i, const uint64_t *args);
 

@@ -153,6 +153,7 @@ static int call_of(int tid, struct pv_stop *s)
 	s->ip = info.instruction_pointer;
 	s->sp = info.stack_pointer;
 	s->key = 0;
+	s->object = 0;
 	if (info.op == PTRACE_SYSCALL_INFO_EXIT) {
 		s->value = info.exit.rval;
 		return PV_EXIT;
@@ -218,6 +219,8 @@ static int traced(struct pv_task *t, struct pv_stop *s)
 	int kind = call_of(t->tid, s);
 
 	pv_counts[1]++;
+	if (t->descriptors)
+		pv_follow(t->tid);
 	if (kind != PV_TRACED)
 		return kind < 0 ? PV_NONE : report(s, kind, t->tid, 0);
 	if (!t->watched && t->view && pv_dispatch_traced(t, s) == PV_LET_RUN) {
@@ -360,6 +363,7 @@ static int notice(int fd, struct pv_stop *s)
 	if (ioctl(fd, SECCOMP_IOCTL_NOTIF_RECV, &n) < 0)
 		return PV_NONE;              /* ENOENT: it was interrupted and will come again */
 	pv_counts[0]++;
+	pv_roam();
 	struct pv_task *t = pv_task((int)n.pid);
 	s->tid = (int)n.pid;
 	s->listener = fd;
@@ -369,6 +373,7 @@ static int notice(int fd, struct pv_stop *s)
 	s->sp = 0;
 	s->key = 0;
 	s->value = 0;
+	s->object = 0;
 	for (int i = 0; i < 6; i++)
 		s->args[i] = n.data.args[i];
 	switch (t && t->view ? pv_dispatch_notice(t, s) : PV_LET_RUN) {

@@ -15,7 +15,7 @@ import errno
 import os
 import stat
 from collections.abc import Mapping
-from typing import Any, ClassVar, Protocol
+from typing import Any, ClassVar, NamedTuple, Protocol
 
 
 def attributes(
@@ -179,6 +179,19 @@ class Tree:
         """Called once after the last mount of this tree has gone: flush and close."""
 
 
+class Linear(NamedTuple):
+    """Bytes of a descriptor of this process: `size` bytes of `fd` from `start` on.
+
+    size    -1: up to its end, wherever that is
+    writes  they may be written, too, if the file was opened for that
+    """
+
+    fd: int
+    start: int
+    size: int
+    writes: bool
+
+
 class File:
     """An open file: the descriptor calls of `os`, without the descriptor.
 
@@ -203,6 +216,14 @@ class File:
     def size(self) -> int:
         """Its length in bytes.  Errors: ESPIPE when it has none."""
         raise refuse(errno.ESPIPE)
+
+    def linear(self) -> Linear | None:
+        """Where its bytes lie, one after the other, in a file that is really open here.
+
+        The core then reads and writes them itself.  Asked when the file is opened, and again after
+        an ioctl.
+        """
+        return None
 
     def stat(self) -> os.stat_result | None:
         """The attributes of the open file; None: ask the tree for its name."""
@@ -346,7 +367,8 @@ class Module:
     (int, bool, str, list[str]), and a keyword that is not there is a usage error.
     """
 
-    #: Mount types this module offers: name -> called as f(below, source, **options), gives a Tree.
+    #: Mount types this module offers: name -> called as f(below, source, **options), gives a Tree;
+    #: or "package.module:name" of that, to be imported when it is first mounted.
     types: ClassVar[dict[str, Any]] = {}
 
     def load(self, view: View) -> None:

@@ -272,6 +272,18 @@ def emulated(task: Any, fd: int) -> int:
     return int(lib.pv_emulated(task, fd))
 
 
+def linear(inode: int) -> Any:
+    """C's entry (struct pv_linear) for the open file behind a socket.  Errors: ENOMEM."""
+    found = lib.pv_linear_new(inode)
+    if found == ffi.NULL:
+        raise MemoryError
+    return found
+
+
+forget_linear = lib.pv_linear_free
+READS, WRITES, ENDLESS = lib.PV_READS, lib.PV_WRITES, lib.PV_ENDLESS
+
+
 def mark(fd: int, domain: int) -> None:
     """Let the open file behind the core's `fd` remember its domain."""
     if lib.pv_mark(fd, domain) == -errno.EBADF:

@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterator
 
 from pyview import core
 from pyview.locks import LOCKS
-from pyview.openfile import OpenFile
+from pyview.openfile import O_PATH, OpenFile, Position
 from pyview.pages import Pages
 from pyview.paths import Found
 from pyview.view import covers as _covers
@@ -74,8 +74,34 @@ class Descriptors:
         self._by_inode[inode] = opened
         self._ends[end] = (inode, opened)
         opened.pages = self._mapped.get(opened.key)
+        self._let_c(inode, opened)
         self._poll.register(end, 0)
         return fd
+
+    def _let_c(self, inode: int, opened: OpenFile) -> None:
+        """Let C read and write a file itself, as far as it can."""
+        found = None if opened.file.slow or opened.pages is not None else opened.file.linear()
+        if found is None and not opened.in_c:
+            return
+        entry = core.linear(inode)
+        if not opened.in_c:
+            entry.offset = opened.offset
+            opened.at, opened.in_c = entry, True
+        entry.how = 0
+        if found is None or opened.is_directory:
+            return
+        entry.fd, entry.start, entry.size = found.fd, found.start, found.size
+        access = opened.flags & (os.O_ACCMODE | O_PATH)
+        if access in (os.O_RDONLY, os.O_RDWR):
+            entry.how |= core.READS
+        plain = not opened.flags & (os.O_APPEND | os.O_SYNC | os.O_DSYNC)
+        if access in (os.O_WRONLY, os.O_RDWR) and found.writes and plain:
+            entry.how |= core.WRITES
+
+    def refresh(self) -> None:
+        """What C may read and write itself is another now."""
+        for inode, opened in self._by_inode.items():
+            self._let_c(inode, opened)
 
     def find(self, inode: int) -> OpenFile | None:
         """The open file behind a socket."""
@@ -93,6 +119,9 @@ class Descriptors:
 
     def _hung_up(self, end: int) -> None:
         inode, opened = self._ends.pop(end)
+        if opened.in_c:
+            opened.at = Position()
+            core.forget_linear(inode)
         del self._by_inode[inode]
         os.close(end)
         for key in LOCKS.forget(("file", id(opened))):
@@ -123,6 +152,7 @@ class Descriptors:
                 for other in self.opened():
                     if other.key == opened.key:
                         other.pages = pages
+                self.refresh()
         if writable:
             pages.file, pages.shared = opened.file, True
         return pages
@@ -165,6 +195,7 @@ class Descriptors:
                 for other in self.opened():
                     if other.key == key:
                         other.pages = None
+                self.refresh()
                 pages.close()
                 for opened in self._ended.pop(key, ()):
                     self._tell(opened)

@@ -53,6 +53,7 @@ class Emulation:
 
     def device_changed(self, opened: OpenFile) -> None:
         self._loop.device_changed(opened)
+        self.descriptors.refresh()
 
     def sync(self, view: View) -> None:
         files: dict[int, tuple[File, str]] = {

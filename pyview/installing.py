@@ -22,8 +22,8 @@ SYNCED, SYNCED_LISTENER, WAIT_KILLABLE = 0x1, 0x1 | 0x8 | 0x10, 0x20
 class _Round:
     """One change of a view: the processes that have still to follow, and who waits for it."""
 
-    def __init__(self, picture: Any, then: Callable[[str], None]) -> None:
-        self.picture = picture
+    def __init__(self, picture: Any, then: Callable[[str], None], virtual: bool) -> None:
+        self.picture, self.virtual = picture, virtual
         self.pending: set[int] = set()
         self.then: Callable[[str], None] | None = then
         self.why = ""
@@ -59,13 +59,18 @@ class Installer:
         self._rounds: list[_Round] = []
         self._queued: dict[int, _Round] = {}
 
-    def install_in(self, picture: Any, then: Callable[[str], None]) -> None:
-        """Have every process of a view filtered, then call `then("")`, or `then(why not)`."""
+    def install_in(
+        self, picture: Any, then: Callable[[str], None], virtual: bool = False
+    ) -> None:
+        """Have every process of a view filtered, then call `then("")`, or `then(why not)`.
+
+        `virtual`: emulated descriptors may reach any of them, so all stop for messages, too.
+        """
         if not self._path_tier:
             from pyview.filter import path_tier
 
             self._path_tier = path_tier(self._loop.numbers)
-        turn = _Round(picture, then)
+        turn = _Round(picture, then, virtual)
         self._rounds.append(turn)
         self._go_on(turn)
 
@@ -77,7 +82,8 @@ class Installer:
         todo: dict[int, int] = {}
         for record in list(core.tasks()):
             tid = record.tid
-            if record.view == turn.picture and not record.filtered and not self._has(tid):
+            lacks = not record.filtered or (turn.virtual and not record.messages)
+            if record.view == turn.picture and lacks and not self._has(tid):
                 todo.setdefault(core.thread_group(tid), tid)
         turn.pending |= {tid for tid in todo.values() if not _sleeps_deeply(tid)}
         for tid in todo.values():
@@ -131,7 +137,7 @@ class Installer:
 
     def _installation(self, tid: int, turn: _Round) -> Procedure:
         record = core.task(tid)
-        if record is None or record.filtered:
+        if record is None or (record.filtered and (record.messages or not turn.virtual)):
             return
         core.interrupt(tid)
         stop = yield WAIT
@@ -141,16 +147,26 @@ class Installer:
             self._queued[tid] = turn
             raise Lost
         try:
+            if not record.filtered:
+                yield from self._path(tid)
+            if turn.virtual:
+                yield from self.stop_for_messages(tid)
+        except OSError as error:
+            turn.why = f"cannot filter process {tid}: {os.strerror(error.errno or 0)}"
+        yield from let_go(tid)
+
+    def _path(self, tid: int) -> Generator[Step, Any, None]:
+        """Put the path tier on the process of a stopped task."""
+        try:
             listener = yield from self._install(tid)
         except OSError as error:
-            if error.errno != errno.EBUSY:  # it was forked by one that had it already
-                turn.why = f"cannot filter process {tid}: {os.strerror(error.errno or 0)}"
+            if error.errno != errno.EBUSY:  # else it was forked by one that had it already
+                raise
         else:
             core.listen(listener)
             self._loop.filtered(tid, len(self._path_tier) // 8)
         for other in _threads(tid):
             other.filtered = 1
-        yield from let_go(tid)
 
     def _install(self, tid: int) -> Generator[Step, Any, int]:
         numbers = self._loop.numbers

@@ -8,7 +8,7 @@ import os
 import stat
 import struct
 
-from pyview.api import File, Tree, refuse
+from pyview.api import File, Linear, Tree, refuse
 
 PATH_MAX = 4096  # bytes
 
@@ -135,6 +135,9 @@ class KernelFile(File):
 
     def size(self) -> int:
         return os.lseek(self.fd, 0, os.SEEK_END)
+
+    def linear(self) -> Linear:
+        return Linear(self.fd, 0, -1, True)
 
     def stat(self) -> os.stat_result:
         return os.fstat(self.fd)

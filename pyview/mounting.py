@@ -10,11 +10,12 @@ from __future__ import annotations
 import errno
 import os
 from collections.abc import Callable, Iterable, Sequence
+from functools import partial
 from typing import Any, Protocol
 
 from pyview.api import Device, Tree, refuse
 from pyview.control import Answer, Later
-from pyview.registry import Loaded, ModuleError, current, function_of, keywords, traced
+from pyview.registry import Loaded, ModuleError, current, keywords, parameters, traced, type_of
 from pyview.view import Mount, Past, View
 
 #: mount(8)'s options that mean nothing to a view; a type that has one of that name still gets it.
@@ -46,6 +47,9 @@ class Core(Protocol):
     def child(self, pid: int, name: str) -> View:
         """Make a process the first of a new child view.  Errors: EINVAL, EAGAIN."""
 
+    def apart(self, action: Callable[[], Any], then: Then) -> None:
+        """Run what may take long in a thread, then call `then(result, error)` in the core's own."""
+
     def debug(self, view: View, pid: int, tags: frozenset[str]) -> None:
         """From now on these tags hold in the view (pid 0), or for a process and its children."""
 
@@ -58,6 +62,7 @@ class Refused(Exception):
 
 
 Undo = Callable[[], None]
+Then = Callable[[Any, BaseException | None], None]
 
 
 class Mounting:
@@ -78,17 +83,17 @@ class Mounting:
             raise Refused(f"{target}: remount is not supported")
         if how == "move":
             return self._move(view, source, target, given)
-        if how == "bind":
-            mount = self._bind(view, source, target, given)
-        else:
-            mount = self._mount_type(view, kind, given, source, target)
+        if how != "bind":
+            return self._mount_type(view, kind, given, source, target, permanent)
+        mount = self._bind(view, source, target, given)
         mount.permanent = permanent
+        later = Later()
+        self._settle(view, later, lambda: self._undo(view, mount))
+        return later
 
-        def undo() -> None:
-            view.umount(mount)
-            self._unmounted([*mount.companions.values(), mount])
-
-        return self._settle(view, undo)
+    def _undo(self, view: View, mount: Mount) -> None:
+        view.umount(mount)
+        self._unmounted([*mount.companions.values(), mount])
 
     def _bind(self, view: View, source: str, target: str, options: list[str]) -> Mount:
         _check(source)
@@ -102,28 +107,48 @@ class Mounting:
         return view.mount(target, tree, source=source, kind="none", options="bind")
 
     def _mount_type(
-        self, view: View, kind: str, options: list[str], source: str, target: str
-    ) -> Mount:
+        self,
+        view: View,
+        kind: str,
+        options: list[str],
+        source: str,
+        target: str,
+        permanent: bool,
+    ) -> Later:
         types = self._types_of(view)
         name = current(kind, list(types))
         if name not in types:
             raise Refused(f"{target}: unknown file system type '{kind}'")
         owner, make = types[name]
         try:
-            arguments = keywords(make, _not_idle(make, options), 3 if isinstance(make, type) else 2)
+            make = type_of(make, self._core.log)
+            skip = 3 if isinstance(make, type) else 2
+            arguments = keywords(make, _not_idle(make, options, skip), skip)
         except ModuleError as error:
             raise ModuleError(f"{target}: {error}") from None
-        try:
-            tree = make(view.now(), source, **arguments)
-        except OSError:
-            raise
-        except Exception as error:  # the module's edge: its mistakes are not the core's
+        later, below = Later(), view.now()
+
+        def made(tree: Any, error: BaseException | None) -> None:
+            if error is not None:
+                later.done(1, self._why(target, error))
+                return
+            mount = view.mount(target, tree, source=source, kind=name, options=",".join(options))
+            mount.owner, mount.permanent = owner, permanent
+            self._accompany(view, mount)
+            self._settle(view, later, lambda: self._undo(view, mount))
+
+        # It may have to wait for a program of this very view (vudevnbd, say).
+        self._core.apart(partial(make, below, source, **arguments), made)
+        return later
+
+    def _why(self, target: str, error: BaseException) -> str:
+        """One line about what a module raised; its own mistakes are logged, and EIO."""
+        if isinstance(error, ModuleError):
+            return str(error)
+        if not isinstance(error, OSError):
             self._core.log(traced(error))
-            raise refuse(errno.EIO, target) from None
-        mount = view.mount(target, tree, source=source, kind=name, options=",".join(options))
-        mount.owner = owner
-        self._accompany(view, mount)
-        return mount
+            error = refuse(errno.EIO, target)
+        return ": ".join(filter(None, (error.filename, error.strerror or str(error))))
 
     def _accompany(self, view: View, mount: Mount) -> bool:
         """Mount and unmount what goes with a device; whether anything has changed."""
@@ -172,7 +197,9 @@ class Mounting:
             view.umount(new)
             view.mounts.insert(at, old)
 
-        return self._settle(view, undo)
+        later = Later()
+        self._settle(view, later, undo)
+        return later
 
     def _umount(self, view: View, _pid: int, words: Sequence[str]) -> Answer | Later:
         """[flags, target...]; flags hold "l" (lazy: busy or not) and "f" (not asking the tree)."""
@@ -182,10 +209,26 @@ class Mounting:
             mount = self._top(view, target)
             self._may_go(view, mount, flags)
             going.append(mount)
+        gone: list[Mount] = []
         for mount in dict.fromkeys(going):
             view.umount(mount)
-            self._unmounted([*mount.companions.values(), mount])
-        return self._settle(view, None)
+            gone += [*mount.companions.values(), mount]
+        later = Later()
+        trees = self._shown_no_more(gone)
+
+        def flushed(_value: Any, error: BaseException | None) -> None:
+            if error is None:
+                self._settle(view, later, None)
+            else:
+                why = self._why(targets[0], error)
+                self._core.changed(view, lambda _: later.done(1, why))
+
+        if any(isinstance(tree, Device) for tree in trees):
+            self._core.apart(partial(_farewell, trees), flushed)
+        else:
+            self._unmounted(gone)
+            self._settle(view, later, None)
+        return later
 
     def _top(self, view: View, target: str) -> Mount:
         _check(target)
@@ -236,9 +279,8 @@ class Mounting:
         return {name: (one, make) for one in loaded for name, make in one.module.types.items()}
 
     # -- what all need -----------------------------------------------------------------------
-    def _settle(self, view: View, undo: Undo | None) -> Later:
-        """An answer for when the view's tasks follow its mounts; `undo` for when they cannot."""
-        later = Later()
+    def _settle(self, view: View, later: Later, undo: Undo | None) -> None:
+        """Answer once the view's tasks follow its mounts; `undo` for when they cannot."""
 
         def then(why: str) -> None:
             if why and undo is not None:
@@ -246,13 +288,19 @@ class Mounting:
             later.done(1 if why else 0, why)
 
         self._core.changed(view, then)
-        return later
+
+    def _shown_no_more(self, mounts: Iterable[Mount]) -> list[Tree]:
+        """The trees of these mounts that no view shows any more."""
+        return [
+            tree
+            for tree in dict.fromkeys(mount.tree for mount in mounts)
+            if not any(_shows(view.mounts, tree) for view in self._core.views())
+        ]
 
     def _unmounted(self, mounts: Iterable[Mount]) -> None:
         """Tell the trees that no view shows any more."""
-        for tree in dict.fromkeys(mount.tree for mount in mounts):
-            if not any(_shows(view.mounts, tree) for view in self._core.views()):
-                self._tell(tree.unmounted)
+        for tree in self._shown_no_more(mounts):
+            self._tell(tree.unmounted)
 
     def _tell(self, action: Callable[[], None]) -> None:
         """Run a farewell of a module's: what goes wrong in it stops nothing."""
@@ -260,6 +308,18 @@ class Mounting:
             action()
         except Exception as error:  # the module's edge: its mistakes are not the core's
             self._core.log(traced(error))
+
+
+def _farewell(trees: Iterable[Tree]) -> None:
+    """Tell trees that they are unmounted.  Raises what the first of them raised, after all."""
+    first: BaseException | None = None
+    for tree in trees:
+        try:
+            tree.unmounted()
+        except Exception as error:  # the module's edge: the others must be told, too
+            first = first or error
+    if first is not None:
+        raise first
 
 
 def _shows(mounts: Iterable[Mount], tree: Tree) -> bool:
@@ -281,9 +341,8 @@ def _no_options(target: str, options: list[str]) -> None:
         raise Refused(f"{target}: a bind mount has no option {left[0]}")
 
 
-def _not_idle(make: Any, options: list[str]) -> list[str]:
+def _not_idle(make: Any, options: list[str], skip: int) -> list[str]:
     """Options without those of mount(8) that this type does not know."""
-    function = function_of(make)
-    code = function.__code__ if function else None
-    known = code.co_varnames[: code.co_argcount + code.co_kwonlyargcount] if code else ()
+    found = parameters(make, skip)
+    known = found.kinds if found is not None else ()
     return [option for option in options if option in known or option not in IDLE_OPTIONS]

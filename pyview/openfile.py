@@ -30,6 +30,15 @@ class Directory(File):
         raise refuse(errno.EISDIR)
 
 
+class Position:
+    """Where the next read(2) begins."""
+
+    __slots__ = ("offset",)
+
+    def __init__(self) -> None:
+        self.offset = 0
+
+
 class OpenFile:
     """One open(2).
 
@@ -42,7 +51,7 @@ class OpenFile:
     """
 
     __slots__ = (
-        "file", "flags", "key", "kind", "listing", "mount", "name", "offset", "pages", "rest",
+        "at", "file", "flags", "in_c", "key", "kind", "listing", "mount", "name", "pages", "rest",
         "tree",
     )  # fmt: skip
 
@@ -54,9 +63,18 @@ class OpenFile:
         self.flags = flags & KEPT
         self.kind = stat.S_IFMT(st.st_mode)
         self.key = (st.st_dev, st.st_ino)
-        self.offset = 0
+        self.at: Position = Position()
+        self.in_c = False  # C has an entry for it, which is `at`
         self.listing: list[tuple[str, int, int]] | None = None
         self.pages: Pages | None = None  # while the file is mapped somewhere
+
+    @property
+    def offset(self) -> int:
+        return self.at.offset
+
+    @offset.setter
+    def offset(self, value: int) -> None:
+        self.at.offset = value
 
     @property
     def is_directory(self) -> bool:

@@ -13,14 +13,16 @@ import os
 import sys
 from collections.abc import Callable
 from types import CodeType, FunctionType, ModuleType, TracebackType
-from typing import Any
+from typing import Any, NamedTuple
 
 from pyview.api import Module
 from pyview.view import Mount, View
 
 ENTRY_POINTS = "pyview.modules"
 HERE = os.path.join(os.path.dirname(__file__), "modules")
-OLD_NAMES = {"vufs": "viewfs", "fuse": "vufuse", "umviewfs": "viewfs"}
+#: Modules and mount types of VUOS and view-os that are called otherwise here, but for their "um".
+OLD_NAMES = {"vufs": "viewfs", "fuse": "vufuse", "umviewfs": "viewfs", "vudevpartx": "vudevmbr"}
+CO_VARKEYWORDS = 0x08  # of a code object's flags, as inspect has it
 UNITS = {"K": 1 << 10, "M": 1 << 20, "G": 1 << 30, "T": 1 << 40}
 TRUTH = {"yes": True, "true": True, "on": True, "1": True}
 TRUTH |= {"no": False, "false": False, "off": False, "0": False}
@@ -85,7 +87,8 @@ def current(name: str, known: list[str]) -> str:
     """The present name of `name`, which may be one of view-os' or VUOS'; else `name` itself."""
     if name in known:
         return name
-    renamed = OLD_NAMES.get(name) or ("vu" + name[2:] if name.startswith("um") else name)
+    newer = "vu" + name[2:] if name.startswith("um") else name
+    renamed = OLD_NAMES.get(name) or OLD_NAMES.get(newer, newer)
     return renamed if renamed in known else name
 
 
@@ -148,6 +151,15 @@ def _imported(name: str, dotted: str, log: Log) -> ModuleType:
     return found
 
 
+def type_of(make: Any, log: Log) -> Any:
+    """What makes a tree of a mount type: `make` itself, or what a "package.module:name" means."""
+    if not isinstance(make, str):
+        return make
+    dotted, _, name = make.partition(":")
+    module = _imported(dotted, dotted, log)
+    return _guarded(dotted, log, lambda: getattr(module, name))
+
+
 def _from_entry_point(name: str, known: list[str], log: Log) -> type[Module]:
     from importlib.metadata import entry_points  # slow: 30 ms, and only third parties need it
 
@@ -177,47 +189,86 @@ def _only_class(name: str, module: ModuleType) -> type[Module]:
 # -- options -------------------------------------------------------------------------------------
 
 
+class Parameters(NamedTuple):
+    """What a callee can be given by name.
+
+    kinds   by name, those of its own first: the annotation's plain name
+    needed  those without a default
+    open    it takes any other name, too
+    """
+
+    kinds: dict[str, str]
+    needed: frozenset[str]
+    open: bool
+
+
+def parameters(callee: Any, skip: int = 1) -> Parameters | None:
+    """What `callee` can be given by name, but for `skip` positional ones; None: it can't be told.
+
+    An `__init__` that hands `**keywords` on takes the keyword-only ones of the next one in the MRO.
+    """
+    functions = _functions_of(callee)
+    if not functions:
+        return None
+    kinds: dict[str, str] = {}
+    needed: set[str] = set()
+    for function in functions:
+        code, first = function.__code__, function is functions[0]
+        count = code.co_argcount + code.co_kwonlyargcount
+        names = code.co_varnames[skip if first else code.co_argcount : count]
+        given = set(function.__kwdefaults__ or ())
+        if function.__defaults__:
+            given |= set(code.co_varnames[: code.co_argcount][-len(function.__defaults__) :])
+        needed |= set(names) - given - set(kinds)
+        for name in names:
+            kinds.setdefault(name, _kind(function.__annotations__.get(name, "str")))
+    takes_any = bool(functions[-1].__code__.co_flags & CO_VARKEYWORDS)
+    return Parameters(kinds, frozenset(needed), takes_any)
+
+
+def _functions_of(callee: Any) -> list[FunctionType]:
+    """Itself; of a class, its `__init__`, and further ones as long as each takes `**keywords`."""
+    if not isinstance(callee, type):
+        return [callee] if isinstance(callee, FunctionType) else []
+    found: list[FunctionType] = []
+    for kind in callee.__mro__:
+        function = vars(kind).get("__init__")
+        if isinstance(function, FunctionType):
+            found.append(function)
+            if function.__code__.co_flags & CO_VARKEYWORDS:
+                continue
+        if function is not None:
+            break
+    return found
+
+
 def keywords(callee: Any, options: list[str], skip: int = 1) -> dict[str, Any]:
     """Options ("key=value", "flag") as keyword arguments of `callee`, converted by annotation.
 
     `skip` positional parameters are the caller's own (self, below, source).  int takes any C
     notation and K M G T; bool takes yes/no; list[str] collects repeated keys.
     """
-    function = function_of(callee)
-    if function is None:
+    wanted = parameters(callee, skip)
+    if wanted is None:
         if options:
             raise ModuleError(f"unknown option: {options[0].partition('=')[0]} (it takes none)")
         return {}
-    code = function.__code__
-    count = code.co_argcount + code.co_kwonlyargcount
-    names = code.co_varnames[skip:count]
-    kinds = {name: _kind(function.__annotations__.get(name, "str")) for name in names}
-    takes_any = bool(code.co_flags & 0x08)  # CO_VARKEYWORDS
     found: dict[str, Any] = {}
     for option in options:
         key, equals, value = option.partition("=")
         key = key.replace("-", "_")
-        if key not in kinds and not takes_any:
-            offered = ", ".join(names) or "none"
+        if key not in wanted.kinds and not wanted.open:
+            offered = ", ".join(wanted.kinds) or "none"
             raise ModuleError(f"unknown option: {key} (it takes: {offered})")
-        converted = _convert(key, kinds.get(key, "str"), value if equals else None)
+        converted = _convert(key, wanted.kinds.get(key, "str"), value if equals else None)
         if isinstance(converted, list):
             found.setdefault(key, []).extend(converted)
         else:
             found[key] = converted
-    given = len(function.__defaults__ or ())
-    needed = set(code.co_varnames[skip : code.co_argcount - given])
-    needed |= set(code.co_varnames[code.co_argcount : count]) - set(function.__kwdefaults__ or ())
-    missing = sorted(needed - set(found))
+    missing = sorted(wanted.needed - set(found))
     if missing:
         raise ModuleError(f"option missing: {missing[0]}=")
     return found
-
-
-def function_of(callee: Any) -> FunctionType | None:
-    """The Python function that a call of `callee` runs; None for a class without an __init__."""
-    function = getattr(callee, "__init__", None) if isinstance(callee, type) else callee
-    return function if isinstance(function, FunctionType) else None
 
 
 def _kind(annotation: Any) -> str:

@@ -101,7 +101,9 @@ class Services(Mounting):
         except (ModuleError, OSError, Refused):
             undo()
             raise
-        return self._settle(view, undo)
+        later = Later()
+        self._settle(view, later, undo)
+        return later
 
     def _real_spec(self, view: View, spec: str) -> str:
         """A specification that begins with a path in the view, with the kernel's name instead."""
@@ -129,7 +131,9 @@ class Services(Mounting):
         for one in going:
             loaded.remove(one)
             self._remove(view, one)
-        return self._settle(view, None)
+        later = Later()
+        self._settle(view, later, None)
+        return later
 
     def _remove(self, view: View, loaded: Loaded) -> None:
         mounts = [mount for mount in view.mounts if mount.owner is loaded]

@@ -99,6 +99,8 @@ class Task:
         self.tid: int = record.tid
         self.view, self.call, self.args = view, call, args
         self._process = 0
+        #: an emulated descriptor among the arguments, as C has found it already: number, inode
+        self.known: tuple[int, int] | None = None
 
     def process(self) -> int:
         """Its thread group."""
@@ -130,7 +132,10 @@ class Task:
 
     # -- emulated files ----------------------------------------------------------------------
     def object(self, fd: int) -> OpenFile | None:
-        inode = core.emulated(self._record, fd) if fd >= 0 else 0
+        if self.known is not None and fd == self.known[0]:
+            inode = self.known[1]
+        else:
+            inode = core.emulated(self._record, fd) if fd >= 0 else 0
         return self.session.descriptors.find(inode) if inode else None
 
     def can_hold(self) -> bool:

@@ -149,6 +149,8 @@ class Tracer:
             record, self._by_picture[record.view], call, tuple(stop.args), self.emulation,
             self.reports.debug,
         )  # fmt: skip
+        if stop.object:
+            task.known = (int(stop.object_fd), int(stop.object))
         try:
             answer, handler = self._first(task, int(stop.value) if listener else 0)
             self._carry_on(task, handler, answer, stop, listener)
@@ -486,10 +488,11 @@ class Tracer:
 
     def changed(self, view: View, then: Callable[[str], None]) -> None:
         self._describe(view)
+        virtual = any(cover.number < 0 for cover in view.covers())
         if len(view.mounts) == 1:
             then("")
         else:
-            self._installer.install_in(self._known[view.number].picture, then)
+            self._installer.install_in(self._known[view.number].picture, then, virtual)
 
     def child(self, pid: int, name: str) -> View:
         parent = self.view_of(pid)
@@ -523,6 +526,11 @@ class Tracer:
             action()
         except Exception as error:  # the module's edge: its mistakes are not the core's
             self.reports.failed(f"{name} may not be written whole", error)
+
+    def apart(
+        self, action: Callable[[], Any], then: Callable[[Any, BaseException | None], None]
+    ) -> None:
+        self.emulation.workers.once(action, then)
 
     def device_changed(self, opened: OpenFile) -> None:
         if isinstance(opened.mount.tree, Device):

@@ -20,6 +20,7 @@ class Workers:
 
     def __init__(self) -> None:
         self.fd = os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK)
+        self._everywhere = os.sched_getaffinity(0)  # the core itself follows its callers
         self._queues: dict[Hashable, SimpleQueue[Any]] = {}
         self._done: SimpleQueue[tuple[Then, Any, BaseException | None]] = SimpleQueue()
 
@@ -31,6 +32,12 @@ class Workers:
             _thread.start_new_thread(self._serve, (queue,))
         queue.put((run, then))
 
+    def once(self, run: Callable[[], Any], then: Then) -> None:
+        """The same, in a thread for this alone."""
+        token = object()
+        self.submit(token, run, then)
+        self.forget(token)
+
     def forget(self, file: Hashable) -> None:
         """The file is closed: its thread ends after what it has to do."""
         queue = self._queues.pop(file, None)
@@ -38,6 +45,7 @@ class Workers:
             queue.put(None)
 
     def _serve(self, queue: SimpleQueue[Any]) -> None:
+        os.sched_setaffinity(0, self._everywhere)
         while (work := queue.get()) is not None:
             run, then = work
             value: Any = None

@@ -7,19 +7,39 @@ The files are the machine's own, seen through a view; memory, descriptors and so
 from __future__ import annotations
 
 import os
-from collections.abc import Generator
+from collections.abc import Callable, Generator, Hashable
 
 from forest import KernelEyes
 
 from pyview.api import refuse
-from pyview.handlers.caller import AT_FDCWD
+from pyview.handlers.caller import AT_FDCWD, Ids
 from pyview.handlers.table import handler_of
+from pyview.openfile import OpenFile
+from pyview.pages import Pages
 from pyview.paths import Found, resolve
 from pyview.syscalls import BY_NAME
-from pyview.verdicts import Redirect, Request, Verdict
+from pyview.verdicts import Redirect, Request, Verdict, Work
 from pyview.view import View
 
 MASK = (1 << 64) - 1
+NOW = 1_700_000_000_123_456_789  # ns since the epoch: what the clock says
+
+
+class Bytes:
+    """A stand-in (pyview/handlers/caller.py) that only its test reads and writes."""
+
+    def __init__(self, data: bytes) -> None:
+        self.name = "/stand/in"
+        self.data = bytearray(data)
+        self.closed = False
+
+    def pread(self, size: int, offset: int) -> bytes:
+        assert not self.closed
+        return bytes(self.data[offset : offset + size])
+
+    def close(self) -> None:
+        assert not self.closed
+        self.closed = True
 
 
 class Nobody:
@@ -40,6 +60,15 @@ class Nobody:
         self.names: dict[tuple[int, bool], bytes] = {}  # (descriptor, peer) -> the kernel's name
         self.inheritable = True
         self.notes: list[tuple[object, ...]] = []
+        self.objects: dict[int, OpenFile] = {}  # emulated descriptors
+        self.holds = True
+        self.rights = Ids(0, 0, frozenset((0,)), 0o022)
+        self.pages_given: list[Pages] = []  # the test's to close
+        self.pages_mapped: list[Pages] = []
+        self.stand_ins: list[Bytes] = []
+        self.places: list[str] = []  # names in virtual trees, by their numbers less 1
+        self.running: set[str] = set()  # names of programs that are executed
+        self.writing: set[str] = set()  # names of files that are open for writing
         self._free = 0x10000
 
     def puts(self, data: bytes) -> int:
@@ -72,11 +101,22 @@ class Nobody:
                 return data[address - start : address - start + length]
         raise refuse(14)
 
-    def store(self, address: int, data: bytes) -> None:
+    def store(self, address: int, data: bytes) -> int:
         for start, old in self.memory.items():
             if start <= address < start + len(old):
                 at = address - start
                 self.memory[start] = (old[:at] + data + old[at + len(data) :])[: len(old)]
+                return min(len(data), len(old) - at)
+        return 0
+
+    def ids(self) -> Ids:
+        return self.rights
+
+    def process(self) -> int:
+        return self.tid
+
+    def now(self) -> int:
+        return NOW
 
     def resolve(self, dirfd: int, path: str, **how: bool) -> Found:
         base = "/" if path.startswith("/") else self.directory(dirfd)
@@ -85,6 +125,10 @@ class Nobody:
     def directory(self, dirfd: int) -> str:
         if dirfd == AT_FDCWD:
             return self.cwd()
+        if dirfd in self.objects:
+            if not self.objects[dirfd].is_directory:
+                raise refuse(20)
+            return self.objects[dirfd].name
         if dirfd not in self.fds:
             raise refuse(9)
         return self.fds[dirfd]
@@ -97,8 +141,8 @@ class Nobody:
     def cwd_domain(self) -> int:
         return self.domain
 
-    def moved(self, domain: int) -> None:
-        self.notes.append(("moved", domain))
+    def moved(self, domain: int, place: int = 0) -> None:
+        self.notes.append(("moved", domain, *self._placed(place)))
 
     def unshared(self) -> None:
         self.notes.append(("unshared",))
@@ -109,8 +153,15 @@ class Nobody:
     def child_is_foreign(self) -> None:
         self.notes.append(("child is foreign",))
 
-    def executes(self, domain: int) -> None:
-        self.notes.append(("executes", domain))
+    def executes(self, domain: int, place: int = 0) -> None:
+        self.notes.append(("executes", domain, *self._placed(place)))
+
+    def place(self, found: Found) -> int:
+        self.places.append(found.name)
+        return len(self.places)
+
+    def _placed(self, place: int) -> list[str]:
+        return [self.places[place - 1]] if place else []
 
     def fd_domain(self, fd: int) -> int:
         return self.domains.get(fd, 0)
@@ -119,8 +170,11 @@ class Nobody:
         self.notes.append(("mark", fd, domain))
 
     def exists(self, found: Found, *, parent: bool) -> None:
-        assert found.real is not None
-        os.lstat(os.path.dirname(found.real) if parent else found.real)
+        if found.real is None:
+            if not parent:
+                found.tree.lstat(found.rest)
+        else:
+            os.lstat(os.path.dirname(found.real) if parent else found.real)
 
     def socket_address(self, fd: int, peer: bool) -> bytes:
         return self.names.get((fd, peer), b"")
@@ -129,7 +183,7 @@ class Nobody:
         return not self.inheritable
 
     def program_head(self, found: Found, size: int) -> bytes:
-        return self.heads.get(found.real or "", b"")[:size]
+        return self.heads.get(found.real or found.name, b"")[:size]
 
     def entries(self, fd: int, size: int) -> bytes | None:
         self.notes.append(("entries", fd, size))
@@ -151,11 +205,67 @@ class Nobody:
     def socket_name(self, real: bytes) -> bytes | None:
         return self.sockets.get(real)
 
+    # -- what it may ask of emulated files ---------------------------------------------------
+    def object(self, fd: int) -> OpenFile | None:
+        return self.objects.get(fd)
 
-def play(caller: Nobody, *results: int) -> tuple[Verdict, list[Request]]:
-    """Let the handler of the caller's call answer; `results` are those of its requests.
+    def can_hold(self) -> bool:
+        return self.holds
 
-    Its verdict, and what it requested.  Errors are the handler's.
+    def pages(self, opened: OpenFile, shared: bool, writable: bool) -> tuple[Pages, str]:
+        self.notes.append(("pages", shared, writable))
+        self.pages_given.append(Pages(opened.file))
+        return self.pages_given[-1], "/its/pages"
+
+    def mapped(self) -> list[Pages]:
+        return self.pages_mapped
+
+    def unmapped(self) -> None:
+        self.notes.append(("unmapped",))
+
+    def program_file(self, found: Found) -> str:
+        self.notes.append(("program", found.name))
+        return "/its/copy"
+
+    def stand_in(self, data: bytes) -> Bytes:
+        self.stand_ins.append(Bytes(data))
+        return self.stand_ins[-1]
+
+    def settle(self) -> None:
+        self.notes.append(("settle",))
+
+    def sync(self) -> None:
+        self.notes.append(("sync",))
+
+    def wake(self, on: Hashable) -> None:
+        self.notes.append(("wake", on))
+
+    def holds_locks(self) -> None:
+        self.notes.append(("holds locks",))
+
+    def changed(self, opened: OpenFile) -> None:
+        self.notes.append(("changed", opened.name))
+
+    def cut(self, found: Found, size: int) -> None:
+        self.notes.append(("cut", found.name, size))
+
+    def renamed(self, old: Found, new: Found) -> None:
+        self.notes.append(("renamed", old.name, new.name))
+
+    def runs(self, found: Found) -> bool:
+        return found.name in self.running
+
+    def writes(self, found: Found) -> bool:
+        return found.name in self.writing
+
+
+def play(
+    caller: Nobody, *results: int | Callable[[], int]
+) -> tuple[Verdict, list[Request]]:
+    """Let the handler of the caller's call answer; `results` are those of the calls it requests.
+
+    Its verdict, and what it requested.  A result may be a function: what the kernel does.  Errors
+    are the handler's.
     """
     said = handler_of(caller.call)(caller)
     if not isinstance(said, Generator):
@@ -167,7 +277,18 @@ def play(caller: Nobody, *results: int) -> tuple[Verdict, list[Request]]:
         request = next(said)
         while True:
             asked.append(request)
-            request = said.send(left.pop(0) if isinstance(request, Redirect) else 0)
+            if isinstance(request, Work):
+                try:
+                    value = request.run()
+                except OSError as error:
+                    request = said.throw(error)
+                    continue
+            elif isinstance(request, Redirect):
+                result = left.pop(0)
+                value = result() if callable(result) else result
+            else:
+                value = 0
+            request = said.send(value)
     except StopIteration as end:
         assert not left, f"results that nobody wanted: {left}"
         return end.value, asked

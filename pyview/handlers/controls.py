@@ -39,6 +39,7 @@ def fcntl(caller: Caller) -> Verdict:
         return Emulate(file.flags | (0 if file.flags & O_PATH else O_LARGEFILE))
     if command == F_SETFL:
         file.flags = file.flags & ~SETTABLE | argument & SETTABLE
+        caller.changed(file)
         return Emulate(0)
     if command in (F_GETLK, F_SETLK, F_SETLKW, F_OFD_GETLK, F_OFD_SETLK, F_OFD_SETLKW):
         return _lock(caller, file, command)

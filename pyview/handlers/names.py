@@ -17,6 +17,7 @@ from pyview.view import covers
 
 TWO_NAMES = frozenset(("rename", "link"))
 O_PATH = 0o10000000
+OPEN_FLAGS = 0o37777777  # VALID_OPEN_FLAGS: openat2 refuses any other
 CREATS = os.O_CREAT | os.O_WRONLY | os.O_TRUNC  # creat(2)
 RESOLVE_IN_ROOT, RESOLVE_BENEATH, RESOLVE_NO_SYMLINKS = 0x10, 0x08, 0x04
 
@@ -105,6 +106,8 @@ def open_(caller: Caller) -> Handler:
     flags = lookup_flags(caller, path_index)
     if caller.call.name == "openat2":
         how = caller.peek(caller.args[2], 24)
+        if flags & ~OPEN_FLAGS:
+            return Real()  # EINVAL, says the kernel
         if int.from_bytes(how[16:24], "little"):
             return (yield from _open_below(caller))
     where = find(caller, dirfd_index, path_index)
@@ -148,8 +151,6 @@ def _open_below_virtual(caller: Caller, dirfd: int) -> Verdict:
     base = caller.directory(dirfd)
     words, how = caller.text(caller.args[1]), caller.peek(caller.args[2], 24)
     flags, mode, resolve = (int.from_bytes(how[at : at + 8], "little") for at in (0, 8, 16))
-    if flags & ~0x7FFFFF:
-        raise refuse(errno.EINVAL)
     if words.startswith("/"):
         if resolve & RESOLVE_BENEATH:
             raise refuse(errno.EXDEV)

@@ -110,7 +110,7 @@ def recvmsg(caller: Caller) -> Handler:
 def _received(caller: Caller, header_at: int) -> list[int]:
     """The descriptors that came with a message: cmsg(3), SCM_RIGHTS."""
     control, size = struct.unpack_from("=QQ", caller.peek(header_at, HEADER).ljust(HEADER), 32)
-    data = caller.peek(control, min(size, CONTROL)) if control and size else b""
+    data = caller.peek(control, min(size, CONTROL)) if control and size >= CMSG.size else b""
     found: list[int] = []
     at = 0
     while at + CMSG.size <= len(data):

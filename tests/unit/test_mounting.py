@@ -63,6 +63,15 @@ def test_a_mount_that_fails_says_why_and_changes_nothing(core, ask, words, said)
     assert len(core.view.mounts) == 1
 
 
+def test_a_type_may_be_imported_when_it_is_mounted(services, core, ask):
+    types = type(services.modules(core.view)[0].module).types
+    types["vunull"], types["vuno"] = "pyview.modules.vudev.null:Null", "no.such:Thing"
+    assert ask("mount", "", "vunull", "mode=0600,noatime", "none", "/n") == (0, "")
+    assert core.view.top("/n").tree.mode == 0o600
+    assert ask("mount", "", "vunull", "tall", "none", "/m")[1].startswith("/m: unknown option: tall")
+    assert ask("mount", "", "vuno", "", "none", "/m") == (1, "/m: no.such: no such module")
+
+
 def test_bind_shows_what_was_there(core, ask):
     assert ask("mount", "bind", "", "", "/usr/share", "/b") == (0, "")
     assert core.view.real("/b/doc") == "/usr/share/doc"

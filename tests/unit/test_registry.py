@@ -5,11 +5,14 @@ from __future__ import annotations
 
 import importlib.metadata
 import os
+import subprocess
+import sys
+from collections import OrderedDict
 
 import pytest
 
 from pyview import registry
-from pyview.api import Module
+from pyview.api import Device, Module
 from pyview.registry import ModuleError, find, keywords, load
 from pyview.view import View
 
@@ -52,6 +55,12 @@ def test_an_old_name_means_the_present_one_once_there_is_such_a_module():
     known = ["unreal", "vudev", "vufuse", "viewfs"]
     now = {name: registry.current(name, known) for name in ("umdev", "fuse", "vufs", "umnet")}
     assert now == {"umdev": "vudev", "fuse": "vufuse", "vufs": "viewfs", "umnet": "umnet"}
+
+
+@pytest.mark.parametrize("old", ["vudevpartx", "umdevpartx", "umdevmbr", "vudevmbr"])
+def test_an_old_mount_type_means_the_present_one(old):
+    assert registry.current(old, ["vudevmbr", "vudevnull"]) == "vudevmbr"
+    assert registry.current(old, []) == old
 
 
 def test_a_file_is_loaded_afresh_each_time_and_leaves_no_cache(a_module, view, log, tmp_path):
@@ -207,6 +216,80 @@ def test_keywords_of_any_name_are_taken_by_who_asks_for_them():
 
     assert keywords(open_ended, ["a=1", "b=2"]) == {"a": "1", "b": "2"}
     assert failing(lambda: keywords(open_ended, ["flag"])).startswith("option flag: needs a value")
+
+
+class Bottom:
+    def __init__(self, below, *, ro: bool = False, mode: str = "", size: int):
+        self.got = below, ro, mode, size
+
+
+class Middle(Bottom):
+    """Has no __init__ of its own."""
+
+
+class Top(Middle):
+    def __init__(self, below, source, *, size: int = 5, fast: bool = False, **more):
+        super().__init__(below, size=size, **more)
+
+
+def test_keywords_that_are_handed_on_are_those_of_the_next_init():
+    assert keywords(Top, ["ro", "mode=0640", "size=1K"], 3) == {
+        "ro": True, "mode": "0640", "size": 1024,
+    }  # fmt: skip
+    assert failing(lambda: keywords(Top, ["nosuch"], 3)) == (
+        "unknown option: nosuch (it takes: size, fast, ro, mode)"
+    )
+    assert failing(lambda: keywords(Top, ["below=1"], 3)).startswith("unknown option: below")
+    assert Top("b", "s", **keywords(Top, ["ro"], 3)).got == ("b", True, "", 5)
+
+
+def test_what_is_handed_on_and_has_no_default_must_be_given():
+    class Again(Bottom):
+        def __init__(self, below, source, **more):
+            super().__init__(below, **more)
+
+    assert failing(lambda: keywords(Again, [], 3)) == "option missing: size="
+    assert keywords(Again, ["size=1"], 3) == {"size": 1}
+
+
+def test_keywords_that_nobody_names_in_the_end_may_be_any():
+    class Open:
+        def __init__(self, **more):
+            pass
+
+    class Still(Open):
+        def __init__(self, *, n: int = 0, **more):
+            super().__init__(**more)
+
+    assert keywords(Still, ["n=1", "x=2"]) == {"n": 1, "x": "2"}
+
+
+# -- mount types ---------------------------------------------------------------------------------
+
+
+def test_a_mount_type_may_be_imported_when_it_is_wanted(log):
+    assert registry.type_of("collections:OrderedDict", log.append) is OrderedDict
+    assert registry.type_of(Bottom, log.append) is Bottom
+
+
+@pytest.mark.parametrize(
+    ("where", "said"),
+    [
+        ("no.such:Thing", "no.such: no such module"),
+        ("collections", "collections: AttributeError: "),
+        ("collections:Thing", "collections: AttributeError: module 'collections' has no"),
+    ],
+)
+def test_a_mount_type_that_can_not_be_imported_is_one_line(where, said, log):
+    assert failing(lambda: registry.type_of(where, log.append)).startswith(said)
+
+
+def test_loading_vudev_imports_no_device(log):
+    code = "import sys, pyview.modules.vudev as v; print([m for m in sys.modules if 'vudev.' in m])"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout == "[]\n"
+    for make in find("vudev", log.append).types.values():
+        assert issubclass(registry.type_of(make, log.append), Device)
 
 
 def test_a_module_without_init_takes_no_option(view, log):

@@ -16,7 +16,7 @@ import pytest
 from worlds.world import World, all_worlds
 
 GUESTS = Path(__file__).parent.parent / "guests"
-NAMES = ("native", "view", "loaded", "unreal", "unreal2", "child")
+NAMES = ("native", "view", "loaded", "unreal", "unreal2", "child", "emulated")
 
 Guest = Callable[[str], Path]
 

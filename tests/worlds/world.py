@@ -251,6 +251,7 @@ def all_worlds(home: Path) -> dict[str, World]:
         pyview = "/nonexistent/pyview"  # so that the native world can be tried before there is one
     plain = (pyview, "-N", "--")
     unreal = (pyview, "-N", "-p", "unreal", "--")
+    emulate = (pyview, "-N", "-p", "unreal,emulate", "--")
     worlds = (
         World("native", home=home),
         World("view", plain, home=home),
@@ -258,5 +259,6 @@ def all_worlds(home: Path) -> dict[str, World]:
         World("unreal", unreal, "/unreal", loaded=True, home=home),
         World("unreal2", unreal, "/unreal/unreal", loaded=True, home=home),
         World("child", plain + unreal, "/unreal", loaded=True, home=home),
+        World("emulated", emulate, "/unreal", loaded=True, home=home),
     )
     return {world.name: world for world in worlds}

@@ -12,9 +12,10 @@ import os
 import stat
 from collections.abc import Iterable, Mapping
 from threading import Lock
+from typing import Any
 
 from pyview.abi.ioctl import BLKDISCARD, BLKSECDISCARD, BLKZEROOUT, Change
-from pyview.api import File, Tree, refuse
+from pyview.api import File, Linear, Tree, refuse
 from pyview.modules.vudev import requests
 from pyview.modules.vudev.node import Node
 
@@ -29,6 +30,7 @@ FOR_WRITERS = frozenset((BLKDISCARD, BLKSECDISCARD, BLKZEROOUT))
 class Disk(Node):
     """A block device of whole sectors of 512 bytes.
 
+    ro       whether writing is refused; `fixed` when it was mounted so
     turn     held while one of the content's operations runs: a slow disk's partitions and users
              each have a thread of their own
     holders  who has locked it or opened it with O_EXCL; True: for itself alone
@@ -39,23 +41,9 @@ class Disk(Node):
     read_ahead = 256  # sectors
     gone = False
 
-    def __init__(
-        self,
-        below: Tree,
-        *,
-        ro: bool = False,
-        mode: str = "",
-        uid: int = -1,
-        gid: int = -1,
-        major: int = -1,
-        minor: int = -1,
-        char: bool = False,
-        block: bool = False,
-    ) -> None:
-        super().__init__(
-            below, ro=ro, mode=mode, uid=uid, gid=gid, major=major, minor=minor, char=char,
-            block=block,
-        )  # fmt: skip
+    def __init__(self, below: Tree, *, ro: bool = False, **node: Any) -> None:
+        super().__init__(below, **node)
+        self.ro = self.fixed = ro
         self.turn = Lock()
         self.holders: dict[Opened, bool] = {}
         self.sequence: int = requests.next_sequence()
@@ -64,6 +52,7 @@ class Disk(Node):
     # -- what a subclass gives -------------------------------------------------------------------
     # pread, pwrite: the range lies within the disk; pwrite is only asked when it may be written.
     # fallocate: `mode` is PUNCH_HOLE or ZERO_RANGE, with KEEP_SIZE; the range lies within the disk.
+    # With PUNCH_HOLE may come NO_HIDE_STALE: the range may then read as anything.
     def finish(self) -> None:
         """Flush and close: nobody uses it any more.  After `umount -l`, that is some time later."""
 
@@ -132,20 +121,28 @@ class Disk(Node):
         """BLKPG.  Errors: EINVAL, EBUSY, ENXIO."""
         raise refuse(errno.EINVAL)
 
-    def clear(self, offset: int, length: int, *, sure: bool) -> None:
-        """Make a range (bytes) read as zeroes; when not `sure`, only if that costs no writing.
+    def discard(self, offset: int, length: int) -> None:
+        """Forget a range (bytes): it reads as anything.  Errors: EOPNOTSUPP."""
+        self.clear(offset, length, (PUNCH_HOLE | NO_HIDE_STALE, PUNCH_HOLE))
 
-        Errors: EOPNOTSUPP when not `sure` and it would.
+    def zero(self, offset: int, length: int) -> None:
+        """Make a range (bytes) read as zeroes."""
+        self.clear(offset, length, (ZERO_RANGE, PUNCH_HOLE))
+
+    def clear(self, offset: int, length: int, ways: tuple[int, ...]) -> None:
+        """Clear a range (bytes) in the first of some ways, modes of `fallocate`, that is possible.
+
+        When none is: with ZERO_RANGE among them zeroes are written.  Errors: EOPNOTSUPP without.
         """
         if not length:
             return
-        for mode in (ZERO_RANGE, PUNCH_HOLE) if sure else (PUNCH_HOLE,):
+        for mode in ways:
             try:
                 return self.fallocate(mode | KEEP_SIZE, offset, length)
             except OSError as error:
                 if error.errno not in (errno.EOPNOTSUPP, errno.ENOSYS, errno.EINVAL):
                     raise
-        if not sure:
+        if ZERO_RANGE not in ways:
             raise refuse(errno.EOPNOTSUPP)
         end = offset + length
         while offset < end:
@@ -202,6 +199,10 @@ class Opened(File):
         with disk.turn:
             return disk.pwrite(data, offset)
 
+    def linear(self) -> Linear | None:
+        found = self.disk.linear()
+        return found and found._replace(writes=found.writes and not self.disk.read_only())
+
     def size(self) -> int:
         return self.disk.size()
 
@@ -225,7 +226,12 @@ class Opened(File):
         if self.disk.read_only():
             raise refuse(errno.EPERM)
         with self.disk.turn:
-            self.disk.clear(offset, length, sure=bool(mode & ZERO_RANGE))
+            if mode & ZERO_RANGE:
+                self.disk.zero(offset, length)
+            elif mode & NO_HIDE_STALE:
+                self.disk.discard(offset, length)
+            else:
+                self.disk.clear(offset, length, (PUNCH_HOLE,))
 
     def ioctl(self, request: int, data: bytes) -> bytes:
         if request & 0xFFFFFFFF in FOR_WRITERS and not self.writes:
@@ -245,6 +251,15 @@ class Opened(File):
     def close(self) -> None:
         self.disk.holders.pop(self, None)
         self.disk.close()
+
+
+def within(whole: Linear | None, start: int, size: int) -> Linear | None:
+    """Some bytes of what is linear: `size` from `start` on, as far as there are so many."""
+    if whole is None:
+        return None
+    if whole.size >= 0:
+        size = max(0, min(size, whole.size - start))
+    return whole._replace(start=whole.start + start, size=size)
 
 
 def open_source(below: Tree, source: str, *, ro: bool, alone: bool) -> File:

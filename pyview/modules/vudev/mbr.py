@@ -5,12 +5,13 @@ from __future__ import annotations
 
 import errno
 from collections.abc import Iterable, Mapping
+from typing import Any
 
 from pyview.abi import ioctl
 from pyview.abi.ioctl import Change
-from pyview.api import File, Tree, refuse
+from pyview.api import File, Linear, Tree, refuse
 from pyview.modules.vudev import partitions
-from pyview.modules.vudev.disk import SECTOR, Disk, Piece, open_source
+from pyview.modules.vudev.disk import SECTOR, Disk, Piece, open_source, within
 from pyview.modules.vudev.node import fresh
 from pyview.modules.vudev.partitions import Part
 
@@ -30,6 +31,9 @@ class Partition(Piece):
 
     def pwrite(self, data: bytes, offset: int) -> int:
         return self.whole.pwrite(data, self.part.start + offset)
+
+    def linear(self) -> Linear | None:
+        return within(self.whole.linear(), self.part.start, self.size())
 
     def fallocate(self, mode: int, offset: int, length: int) -> None:
         self.whole.fallocate(mode, self.part.start + offset, length)
@@ -191,25 +195,9 @@ def part_name(whole: str, index: int) -> str:
 class Mbr(Partitioned):
     """The file or device `source` as a disk, with the partitions of its MBR or GPT."""
 
-    def __init__(
-        self,
-        below: Tree,
-        source: str,
-        *,
-        ro: bool = False,
-        mode: str = "",
-        uid: int = -1,
-        gid: int = -1,
-        major: int = -1,
-        minor: int = -1,
-        char: bool = False,
-        block: bool = False,
-    ) -> None:
+    def __init__(self, below: Tree, source: str, *, ro: bool = False, **disk: Any) -> None:
         """Errors: those of open(2) on the source; EINVAL when it is shorter than a sector."""
-        super().__init__(
-            below, ro=ro, mode=mode, uid=uid, gid=gid, major=major, minor=minor, char=char,
-            block=block,
-        )  # fmt: skip
+        super().__init__(below, ro=ro, **disk)
         self.source = open_source(below, source, ro=ro, alone=True)
         self.slow = self.source.slow
         try:
@@ -226,6 +214,9 @@ class Mbr(Partitioned):
 
     def pwrite(self, data: bytes, offset: int) -> int:
         return self.source.pwrite(data, offset)
+
+    def linear(self) -> Linear | None:
+        return within(self.source.linear(), 0, self._size)
 
     def fallocate(self, mode: int, offset: int, length: int) -> None:
         self.source.fallocate(mode, offset, length)

@@ -12,6 +12,7 @@ import select
 from bisect import bisect
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from time import monotonic
+from typing import Any
 
 from pyview.api import Tree, refuse
 from pyview.modules.vudev import nbdaddress, nbdlink
@@ -183,20 +184,10 @@ class Nbd(Disk):
         source: str,
         *,
         timeout: int = 30,
-        ro: bool = False,
-        mode: str = "",
-        uid: int = -1,
-        gid: int = -1,
-        major: int = -1,
-        minor: int = -1,
-        char: bool = False,
-        block: bool = False,
+        **disk: Any,
     ) -> None:
         """Errors: EINVAL, and those of nbdaddress and of nbdlink.Link."""
-        super().__init__(
-            below, ro=ro, mode=mode, uid=uid, gid=gid, major=major, minor=minor, char=char,
-            block=block,
-        )  # fmt: skip
+        super().__init__(below, **disk)
         if timeout <= 0:
             raise refuse(errno.EINVAL, f"timeout={timeout}")
         where = nbdaddress.address(source)

@@ -57,7 +57,6 @@ class Node(Device):
     below  the view as it stood before the mount
     name   what sysfs calls it: its name in /dev, "!" for "/"; else its last name; "" until mounted
     minors how many minors from its own on are its own
-    ro     whether writing is refused; `fixed` when it was mounted so
     """
 
     name = ""
@@ -67,7 +66,6 @@ class Node(Device):
         self,
         below: Tree,
         *,
-        ro: bool = False,
         mode: str = "",
         uid: int = -1,
         gid: int = -1,
@@ -86,7 +84,7 @@ class Node(Device):
             raise refuse(errno.EINVAL, f"mode={mode}")
         if major > 0xFFF or minor >= MINORS:
             raise refuse(errno.EINVAL, f"major={major},minor={minor}")
-        self.below, self.ro, self.fixed = below, ro, ro
+        self.below = below
         if char or block:
             self.kind = stat.S_IFCHR if char else stat.S_IFBLK
         if mode:

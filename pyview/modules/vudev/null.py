@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import os
 import stat
+from typing import Any
 
 from pyview.api import Tree
 from pyview.modules.vudev.node import Node
@@ -16,22 +17,8 @@ class Null(Node):
     kind = stat.S_IFCHR
     mode = 0o666
 
-    def __init__(
-        self,
-        below: Tree,
-        source: str,
-        *,
-        mode: str = "",
-        uid: int = -1,
-        gid: int = -1,
-        major: int = -1,
-        minor: int = -1,
-        char: bool = False,
-        block: bool = False,
-    ) -> None:
-        super().__init__(
-            below, mode=mode, uid=uid, gid=gid, major=major, minor=minor, char=char, block=block
-        )
+    def __init__(self, below: Tree, source: str, **node: Any) -> None:
+        super().__init__(below, **node)
 
     def pread(self, size: int, offset: int) -> bytes:
         return b""

@@ -15,7 +15,7 @@ import sys
 import zlib
 from array import array
 from collections.abc import Iterator
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from pyview.api import File, Tree, refuse
 from pyview.modules.vudev.disk import Disk, open_source
@@ -62,25 +62,9 @@ class Header(NamedTuple):
 class Qcow2(Disk):
     """The device of `mount -t vudevqcow2 IMAGE /dev/hda`; it is read-only, with or without `ro`."""
 
-    def __init__(
-        self,
-        below: Tree,
-        source: str,
-        *,
-        ro: bool = False,
-        mode: str = "",
-        uid: int = -1,
-        gid: int = -1,
-        major: int = -1,
-        minor: int = -1,
-        char: bool = False,
-        block: bool = False,
-    ) -> None:
+    def __init__(self, below: Tree, source: str, *, ro: bool = False, **disk: Any) -> None:
         """Errors: those of open_image, for any file of the chain."""
-        super().__init__(
-            below, ro=True, mode=mode, uid=uid, gid=gid, major=major, minor=minor, char=char,
-            block=block,
-        )  # fmt: skip
+        super().__init__(below, ro=True, **disk)
         self.image = open_image(below, source, "qcow2")
         self.slow = self.image.slow
 

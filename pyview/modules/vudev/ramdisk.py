@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import errno
 import mmap
+from typing import Any
 
 from pyview.api import Tree, refuse
 from pyview.modules.vudev.disk import SECTOR
@@ -25,20 +26,10 @@ class RamDisk(Partitioned):
         *,
         size: int = SIZE,
         mbr: bool = False,
-        ro: bool = False,
-        mode: str = "",
-        uid: int = -1,
-        gid: int = -1,
-        major: int = -1,
-        minor: int = -1,
-        char: bool = False,
-        block: bool = False,
+        **disk: Any,
     ) -> None:
         """Errors: EINVAL for less than a sector, ENOMEM for more than the machine can hold."""
-        super().__init__(
-            below, ro=ro, mode=mode, uid=uid, gid=gid, major=major, minor=minor, char=char,
-            block=block,
-        )  # fmt: skip
+        super().__init__(below, **disk)
         self._size = size // SECTOR * SECTOR
         if self._size <= 0:
             raise refuse(errno.EINVAL, f"size={size}")

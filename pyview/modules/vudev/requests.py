@@ -73,7 +73,7 @@ def _range(disk: Disk, data: bytes) -> tuple[int, int]:
 
 
 def _discard(disk: Disk, data: bytes) -> bytes:
-    disk.clear(*_range(disk, data), sure=False)
+    disk.discard(*_range(disk, data))
     return b""
 
 
@@ -85,7 +85,7 @@ def _zero(disk: Disk, data: bytes) -> bytes:
     offset, length = _range(disk, data)
     if not length:
         raise refuse(errno.EINVAL)
-    disk.clear(offset, length, sure=True)
+    disk.zero(offset, length)
     return b""
 
 

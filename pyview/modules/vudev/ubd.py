@@ -10,10 +10,11 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
+from typing import Any
 
-from pyview.api import File, Tree, refuse
+from pyview.api import File, Linear, Tree, refuse
 from pyview.modules.vudev import cowfile, cowheader
-from pyview.modules.vudev.disk import SECTOR, Disk, open_source
+from pyview.modules.vudev.disk import SECTOR, Disk, open_source, within
 
 
 class Ubd(Disk):
@@ -27,13 +28,7 @@ class Ubd(Disk):
         cow: str = "",
         newbacking: bool = False,
         ro: bool = False,
-        mode: str = "",
-        uid: int = -1,
-        gid: int = -1,
-        major: int = -1,
-        minor: int = -1,
-        char: bool = False,
-        block: bool = False,
+        **disk: Any,
     ) -> None:
         """`source` is the image, or COW,IMAGE, or "none" for the one that the COW file names.
 
@@ -43,10 +38,7 @@ class Ubd(Disk):
         Errors: those of open(2); EBUSY when others use a file; EINVAL when the image is too short
         or another than the COW file was made over, or the COW file none.
         """
-        super().__init__(
-            below, ro=ro, mode=mode, uid=uid, gid=gid, major=major, minor=minor, char=char,
-            block=block,
-        )  # fmt: skip
+        super().__init__(below, ro=ro, **disk)
         self._unmounted = False
         self._file = content(below, source, cow, newbacking=newbacking, ro=ro)
         self.slow = self._file.slow
@@ -63,6 +55,9 @@ class Ubd(Disk):
 
     def pwrite(self, data: bytes, offset: int) -> int:
         return self._file.pwrite(data, offset)
+
+    def linear(self) -> Linear | None:
+        return within(self._file.linear(), 0, self._size)
 
     def fallocate(self, mode: int, offset: int, length: int) -> None:
         self._file.fallocate(mode, offset, length)

@@ -9,6 +9,7 @@ import os
 import pytest
 from playbook import play
 
+from pyview.abi.stat import pack_stat
 from pyview.handlers.caller import AT_FDCWD
 from pyview.verdicts import At, Done, Emulate, Give, Real, Redirect
 
@@ -39,9 +40,13 @@ def test_a_name_in_unreal_runs_on_the_kernels_name(caller, number):
     assert asked == []
 
 
-def test_a_name_that_a_tree_must_be_asked_about_is_refused(caller):
+def test_a_name_that_a_tree_must_be_asked_about_is_the_trees(emulated, top):
+    """That of a tree which has no answer is ENOSYS: api.Tree."""
     for words in ("/v", "/v/x"):
-        assert refused(caller.calls("stat", words)) == errno.EOPNOTSUPP
+        assert refused(emulated.calls("stat", words)) == errno.ENOSYS
+    verdict, _ = play(emulated.calls("stat", "/e/file", 0x5000))
+    assert verdict == Emulate(0, ((0x5000, pack_stat(os.stat(top / "file"))),))
+    assert refused(emulated.calls("stat", "/e/none", 0x5000)) == errno.ENOENT
 
 
 @pytest.mark.parametrize("words", [None, ""])
@@ -159,22 +164,24 @@ def test_the_same_words_may_open_in_another_domain(caller, number, tmp_path):
     ("call", "args"),
     [
         ("creat", ("/unreal/etc/x", 0o600)),
-        ("openat", (AT_FDCWD, "/unreal/etc/x", 0o10000000)),  # O_PATH
         ("openat2", (AT_FDCWD, "/unreal/etc/x", how(os.O_RDONLY), 24)),
     ],
 )
-def test_what_the_listener_cannot_open_is_opened_by_the_caller_and_marked(
-    caller, number, call, args
-):
+def test_every_call_that_opens_is_left_to_whoever_can_mark_it(caller, number, call, args):
     name_at = 0 if call == "creat" else 1
-    verdict, asked = play(caller.calls(call, *args), 7)
-    assert verdict == Done()
-    assert asked == [Redirect({name_at: b"/etc/x\0"})]
+    verdict, asked = play(caller.calls(call, *args))
+    assert (verdict, asked) == (At("/etc/x", number, {name_at: b"/etc/x\0"}), [])
+
+
+def test_what_the_listener_cannot_open_is_opened_by_the_caller_and_marked(caller, number):
+    words = (AT_FDCWD, "/unreal/etc/x", 0o10000000)  # O_PATH
+    assert play(caller.calls("openat", *words), 7) == (Done(), [Redirect({1: b"/etc/x\0"})])
     assert caller.notes == [("mark", 7, number)]
 
 
 def test_what_could_not_be_opened_is_not_marked(caller):
-    verdict, asked = play(caller.calls("creat", "/unreal/etc/x/y", 0o600), -errno.ENOTDIR)
+    words = (AT_FDCWD, "/unreal/etc/x/y", 0o10000000)  # O_PATH
+    verdict, asked = play(caller.calls("openat", *words), -errno.ENOTDIR)
     assert (verdict, len(asked), caller.notes) == (Done(), 1, [])
 
 
@@ -203,8 +210,8 @@ def test_openat2_reads_its_flags_from_memory(caller, tmp_path):
     (tmp_path / "link").symlink_to("file")
     words = f"/unreal{tmp_path}/link"
     for flags, end in ((0, "file"), (os.O_NOFOLLOW, "link")):
-        _, asked = play(caller.calls("openat2", AT_FDCWD, words, how(flags), 24), 3)
-        assert asked == [Redirect({1: f"{tmp_path}/{end}\0".encode()})]
+        verdict, _ = play(caller.calls("openat2", AT_FDCWD, words, how(flags), 24))
+        assert verdict.changes == {1: f"{tmp_path}/{end}\0".encode()}
 
 
 @pytest.mark.parametrize(

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from playbook import Nobody, play
 
 from pyview.handlers.caller import AT_FDCWD
+from pyview.handlers.directories import VIRTUAL
 from pyview.handlers.programs import HEAD, _script_line
 from pyview.verdicts import Block, Done, Real, Redirect, Renamed
 
@@ -62,8 +63,39 @@ def test_a_name_that_is_longer_than_the_views_is_given_as_it_is(caller, tmp_path
     assert asked == [Redirect({0: b"/etc/passwd\0"}), Renamed(b"/etc/passwd", b"x")]
 
 
-def test_a_program_in_a_virtual_tree_is_EACCES(caller):
-    assert refused(caller.calls("execve", "/v/x", 0, 0)) == errno.EACCES
+def test_a_program_in_a_virtual_tree_is_executed_as_a_copy(emulated, top):
+    (top / "program").write_bytes(b"\x7fELF")
+    (top / "program").chmod(0o755)
+    verdict, asked = play(emulated.calls("execve", "/e/program", 0, 0), 0)
+    assert verdict == Done()
+    given = b"//its/copy"
+    assert asked == [Redirect({0: b"//" + given[2:] + b"\0"}),
+                     Renamed(given.rjust(len("/e/program"), b"/"), b"/e/program", b"program")]
+    assert emulated.notes[-2:] == [
+        ("program", "/e/program"), ("executes", VIRTUAL, "/e/program"),
+    ]  # fmt: skip
+
+
+def test_a_program_in_a_virtual_tree_that_cannot_be_executed(emulated, top):
+    """cf. execve(2): only ELOOP is for links that need not be followed."""
+    (top / "dangling").symlink_to("none")
+    (top / "busy").write_bytes(b"")
+    (top / "busy").chmod(0o755)
+    emulated.writing.add("/e/busy")
+    for name, number in (
+        ("/v/x", errno.ENOSYS),
+        ("/e/none", errno.ENOENT),
+        ("/e/dangling", errno.ENOENT),
+        ("/e/file/x", errno.ENOTDIR),
+        ("/e/file/", errno.ENOTDIR),
+        ("/e/sub", errno.EACCES),
+        ("/e/file", errno.EACCES),
+        ("/e/busy", errno.ETXTBSY),
+    ):
+        assert refused(emulated.calls("execve", name, 0, 0)) == number, name
+    nofollow = (AT_FDCWD, "/e/link", 0, 0, 0x100)
+    assert refused(emulated.calls("execveat", *nofollow)) == errno.ELOOP
+    assert all(what != "program" for what, *_ in emulated.notes)
 
 
 def test_a_null_name_is_the_kernels_affair(caller):
@@ -117,9 +149,37 @@ def test_the_interpreter_of_an_interpreter(caller, tmp_path):
     ]
 
 
-def test_an_interpreter_in_a_virtual_tree_is_EACCES(caller):
-    caller.heads["/etc/passwd"] = b"#!/v/sh\n"
-    assert refused(caller.calls("execve", "/etc/passwd", 0, 0)) == errno.EACCES
+@pytest.fixture
+def shell(emulated, top):
+    (top / "sh").write_bytes(b"")
+    (top / "sh").chmod(0o755)
+    return emulated
+
+
+def test_an_interpreter_in_a_virtual_tree_is_executed_as_a_copy(shell):
+    shell.heads["/etc/passwd"] = b"#!/e/sh -e\n"
+    _, asked = play(shell.calls("execve", "/etc/passwd", 0, 0), 0)
+    words = Block(bytes(32), ((0, b"/e/sh\0"), (8, b"-e\0"), (16, b"/etc/passwd\0")))
+    assert asked[0] == Redirect({0: b"/its/copy\0", 1: words})
+    assert shell.notes[-1] == ("executes", VIRTUAL, "/e/sh")
+
+
+@pytest.mark.parametrize(("name", "number"), [("file", errno.EACCES), ("none", errno.ENOENT)])
+def test_an_interpreter_in_a_virtual_tree_that_cannot_be_executed(shell, name, number):
+    shell.heads["/etc/passwd"] = f"#!/e/{name}\n".encode()
+    assert refused(shell.calls("execve", "/etc/passwd", 0, 0)) == number
+
+
+def test_a_script_in_a_virtual_tree_is_read_by_its_interpreter(shell, top):
+    """The kernel could not open it by the name that it is told."""
+    (top / "script").write_bytes(b"")
+    (top / "script").chmod(0o755)
+    for interpreter in ("/bin/sh", "/e/sh"):
+        shell.heads["/e/script"] = f"#!{interpreter}\n".encode()
+        _, asked = play(shell.calls("execve", "/e/script", 0, 0), 0)
+        words = ((0, f"{interpreter}\0".encode()), (8, b"/e/script\0"))
+        real = os.path.realpath("/bin/sh") if interpreter == "/bin/sh" else "/its/copy"
+        assert asked[0] == Redirect({0: os.fsencode(real) + b"\0", 1: Block(bytes(24), words)})
 
 
 def test_an_interpreter_that_loops_is_ELOOP(caller, tmp_path):

@@ -11,6 +11,8 @@ import pytest
 from playbook import play
 
 from pyview.abi.sockaddr import unix_address
+from pyview.api import Tree, attributes
+from pyview.api import refuse as error
 from pyview.verdicts import Block, Done, Messages, Real, Redirect
 
 CALLS = {  # where the address is among the arguments
@@ -65,9 +67,43 @@ def test_an_address_that_is_no_file_is_the_kernels(caller, call, address):
     assert play(calls(caller, call, address.ljust(1, b"\1"), len(address))) == (Real(), [])
 
 
-@pytest.mark.parametrize("call", CALLS)
-def test_a_name_in_a_virtual_tree_is_refused(caller, call):
-    assert refused(calls(caller, call, "/v/socket")) == errno.EOPNOTSUPP
+@pytest.mark.parametrize(
+    ("call", "name", "number"),
+    [
+        ("bind", "/d/new", errno.EPERM),  # as on any file system without special files
+        ("bind", "/d/file", errno.EADDRINUSE),
+        ("bind", "/d/none/new", errno.ENOENT),
+        ("bind", "/d/file/new", errno.ENOTDIR),
+        ("connect", "/d/file", errno.ECONNREFUSED),
+        ("connect", "/d/new", errno.ENOENT),
+        ("sendto", "/d/file", errno.ECONNREFUSED),
+        ("connect", "/v/socket", errno.ENOSYS),
+    ],
+)
+def test_a_virtual_tree_holds_no_socket(caller, view, call, name, number):
+    class Dry(Tree):
+        def lstat(self, path):
+            if path not in ("/", "/file"):
+                raise error(errno.ENOENT, path)
+            return attributes(0o40755 if path == "/" else 0o100644)
+
+    view.mount("/d", Dry())
+    assert refused(calls(caller, call, name)) == number
+
+
+def test_a_virtual_tree_may_tell_where_a_socket_really_is(caller, view):
+    class Elsewhere(Tree):
+        def lstat(self, path):
+            return attributes(0o40755 if path == "/" else 0o140755)
+
+        def socket(self, path):
+            return "/run" + path
+
+    view.mount("/s", Elsewhere())
+    _, asked = play(calls(caller, "connect", "/s/socket"), 0)
+    assert asked[0].changes[1] == unix_address(b"/run/socket")
+    assert play(calls(caller, "bind", "/s/socket"), 0)[0] == Done()
+    assert caller.sockets == {b"/run/socket": b"/s/socket"}
 
 
 def test_a_last_link_is_followed_but_by_bind(caller, tmp_path):

@@ -4,17 +4,53 @@
 from __future__ import annotations
 
 import pytest
+from playbook import Nobody, play
 
 from pyview import syscalls
-from pyview.filter import MESSAGES
+from pyview.api import Device
+from pyview.filter import MAPPINGS, MESSAGES
 from pyview.handlers import names, table
-from pyview.syscalls import Stop
+from pyview.openfile import OpenFile
+from pyview.syscalls import Role, Stop
 from pyview.verdicts import Real
+from pyview.view import Mount
+
+# What the kernel does with the socket that an emulated descriptor is made of is right.
+KERNELS = {"epoll_wait", "epoll_pwait"}
 
 
 def test_handlers_are_of_calls_that_stop():
     stopping = {call.name for call in syscalls.CALLS if call.stop in (Stop.LISTENER, Stop.TRACER)}
-    assert set(table.BY_NAME) <= stopping | set(MESSAGES)
+    held = {call.name for call in syscalls.CALLS if call.held is not None}
+    assert set(table.BY_NAME) <= stopping | held | set(MESSAGES) | set(MAPPINGS)
+    operations = {call.op for call in syscalls.CALLS if call.name in held}
+    assert set(table.BY_OPERATION) <= operations
+
+
+@pytest.mark.parametrize(
+    ("call", "at"),
+    [
+        (call, at)
+        for call in syscalls.CALLS
+        if call.held is not None
+        for at, arg in enumerate(call.args)
+        if arg.role is Role.FD
+    ],
+    ids=lambda value: getattr(value, "name", str(value)),
+)
+def test_no_call_takes_an_emulated_descriptor_for_what_it_is_made_of(call, at):
+    """Whatever its other arguments are: the kernel never runs it as it stands."""
+    caller = Nobody()
+    device = Device()
+    mount = Mount("/dev/x", device, 1, "none", "", "")
+    caller.objects[5] = OpenFile(device, mount, "/", "/dev/x", 2, device.lstat("/"))
+    words = [0] * 6
+    words[at] = 5
+    try:
+        verdict, _ = play(caller.calls(call.name, *words))
+    except OSError:
+        return
+    assert not isinstance(verdict, Real)
 
 
 def test_a_call_that_names_files_is_answered_by_its_names():
@@ -23,9 +59,9 @@ def test_a_call_that_names_files_is_answered_by_its_names():
             assert table.handler_of(call) is names.any_name
 
 
-@pytest.mark.parametrize("name", ["prctl", "read", "clone3", "getpid"])
+@pytest.mark.parametrize("name", ["prctl", "read", "close", "clone3", "getpid"])
 def test_any_other_call_is_the_kernels(name):
-    assert table.handler_of(syscalls.BY_NAME[name])(None) == Real()
+    assert play(Nobody().calls(name)) == (Real(), [])
 
 
 @pytest.mark.parametrize(

@@ -7,6 +7,7 @@ import errno
 import os
 import random
 import select
+import struct
 import subprocess
 import threading
 import time
@@ -29,6 +30,7 @@ from nbdserver import (
     Server,
 )
 
+from pyview.abi.ioctl import BLKDISCARD
 from pyview.kernel import Kernel
 from pyview.modules.vudev import nbd
 from pyview.modules.vudev.nbd import Nbd, apart
@@ -153,6 +155,15 @@ def test_zeroing_and_forgetting(serve, mount):
         (WRITE_ZEROES, 2, 0), (WRITE_ZEROES, 0, 1024), (TRIM, 0, 2048),
     ]  # fmt: skip
     assert server.disk[:1600] == bytes(512) + b"x" * 512 + bytes(512) + b"x" * 64
+
+
+def test_a_discard_is_a_trim_and_else_a_hole(serve, mount):
+    asked = struct.pack("=QQ", 4096, 512)
+    for flags, kind in (SEND_TRIM, TRIM), (SEND_WRITE_ZEROES, WRITE_ZEROES), (ALL, TRIM):
+        server = serve(flags=flags)
+        mount(server).ioctl(BLKDISCARD, asked)
+        assert [entry[:3] for entry in server.requests] == [(kind, 0, 4096)]
+    fails(errno.EOPNOTSUPP, mount(serve(flags=SEND_FLUSH)).ioctl, BLKDISCARD, asked)
 
 
 def test_a_server_that_cannot_zero_is_sent_zeros(serve, mount):
