@@ -59,9 +59,7 @@ class Installer:
         self._rounds: list[_Round] = []
         self._queued: dict[int, _Round] = {}
 
-    def install_in(
-        self, picture: Any, then: Callable[[str], None], virtual: bool = False
-    ) -> None:
+    def install_in(self, picture: Any, then: Callable[[str], None], virtual: bool = False) -> None:
         """Have every process of a view filtered, then call `then("")`, or `then(why not)`.
 
         `virtual`: emulated descriptors may reach any of them, so all stop for messages, too.

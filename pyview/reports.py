@@ -127,4 +127,8 @@ def _who(task: Task, verdict: Any) -> str:
         domain = task.view.domain(verdict.domain)
         if domain is not None:
             return cover_of(task.view, domain.prefix or "/").mount.kind or "bind"
+    if task.asked is not None and not isinstance(verdict, Real):
+        mount = task.asked
+        owner = getattr(mount.owner, "name", "")
+        return mount.kind or owner or mount.target
     return "kernel" if isinstance(verdict, Real) else "core"

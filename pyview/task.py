@@ -23,7 +23,7 @@ from pyview.openfile import OpenFile
 from pyview.pages import Pages
 from pyview.paths import Found, resolve
 from pyview.syscalls import Call
-from pyview.view import View
+from pyview.view import Mount, View
 
 _MAGIC = re.compile(r"/proc/(\d+)(?:/task/(\d+))?/(cwd|root|exe|fd/(\d+))")
 _DELETED = " (deleted)"
@@ -99,6 +99,7 @@ class Task:
         self.tid: int = record.tid
         self.view, self.call, self.args = view, call, args
         self._process = 0
+        self.asked: Mount | None = None  # whose tree or file the call is about
         #: an emulated descriptor among the arguments, as C has found it already: number, inode
         self.known: tuple[int, int] | None = None
 
@@ -136,7 +137,10 @@ class Task:
             inode = self.known[1]
         else:
             inode = core.emulated(self._record, fd) if fd >= 0 else 0
-        return self.session.descriptors.find(inode) if inode else None
+        found = self.session.descriptors.find(inode) if inode else None
+        if found is not None:
+            self.asked = found.mount
+        return found
 
     def can_hold(self) -> bool:
         return bool(self._record.descriptors)
@@ -223,6 +227,8 @@ class Task:
         base = "/" if path.startswith("/") else self.directory(dirfd)
         eyes = CoreEyes(self)
         found = resolve(self.view, eyes, base, path, follow=follow, entry=entry, makes=makes)
+        if found.cover.number < 0:
+            self.asked = found.cover.mount
         if self._debug is not None:
             self._debug("p", self.view, self.tid, path, "->", found.name, found.number, found.real)
         return found

@@ -22,6 +22,7 @@ class Workers:
         self.fd = os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK)
         self._everywhere = os.sched_getaffinity(0)  # the core itself follows its callers
         self._queues: dict[Hashable, SimpleQueue[Any]] = {}
+        self._due = 0  # what is not finished
         self._done: SimpleQueue[tuple[Then, Any, BaseException | None]] = SimpleQueue()
 
     def submit(self, file: Hashable, run: Callable[[], Any], then: Then) -> None:
@@ -30,6 +31,7 @@ class Workers:
         if queue is None:
             queue = self._queues[file] = SimpleQueue()
             _thread.start_new_thread(self._serve, (queue,))
+        self._due += 1
         queue.put((run, then))
 
     def once(self, run: Callable[[], Any], then: Then) -> None:
@@ -57,9 +59,16 @@ class Workers:
             self._done.put((then, value, error))
             os.eventfd_write(self.fd, 1)
 
+    def finish_all(self) -> None:
+        """Wait until all work is done."""
+        os.set_blocking(self.fd, True)
+        while self._due:
+            self.finish()
+
     def finish(self) -> None:
         """Pass on what is done."""
         os.eventfd_read(self.fd)
         while not self._done.empty():
             then, value, error = self._done.get()
+            self._due -= 1
             then(value, error)

@@ -112,6 +112,8 @@ def _interpreted(caller: Caller, where: Found, shown: str) -> tuple[dict[int, Wo
             raise refuse(errno.ELOOP)
         interpreter, option = line
         found = caller.resolve(AT_FDCWD, os.fsdecode(interpreter), follow=True)
+        if found.real is None:
+            _executable(caller, found)
         arguments = [interpreter, *([option] if option else []), os.fsencode(name), *arguments[1:]]
         script, where, name = where, found, os.fsdecode(interpreter)
         if found.real is not None and (not found.same or script.real is None):

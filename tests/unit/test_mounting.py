@@ -68,7 +68,9 @@ def test_a_type_may_be_imported_when_it_is_mounted(services, core, ask):
     types["vunull"], types["vuno"] = "pyview.modules.vudev.null:Null", "no.such:Thing"
     assert ask("mount", "", "vunull", "mode=0600,noatime", "none", "/n") == (0, "")
     assert core.view.top("/n").tree.mode == 0o600
-    assert ask("mount", "", "vunull", "tall", "none", "/m")[1].startswith("/m: unknown option: tall")
+    assert ask("mount", "", "vunull", "tall", "none", "/m")[1].startswith(
+        "/m: unknown option: tall"
+    )
     assert ask("mount", "", "vuno", "", "none", "/m") == (1, "/m: no.such: no such module")
 
 

@@ -1,0 +1,151 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""The views of one core, and what services.py asks of it: cf. mounting.Core."""
+
+from __future__ import annotations
+
+import errno
+import os
+from collections.abc import Callable, Iterable
+from typing import Any
+
+from pyview import core
+from pyview.api import Device, refuse
+from pyview.emulation import Emulation
+from pyview.installing import Installer
+from pyview.openfile import OpenFile
+from pyview.reports import Reports
+from pyview.services import Services
+from pyview.view import Mount, View
+
+
+class Known:
+    """A view and C's picture of it."""
+
+    __slots__ = ("picture", "view")
+
+    def __init__(self, view: View, picture: Any) -> None:
+        self.view, self.picture = view, picture
+
+
+class Views:
+    """All views: which tasks are in them, what is mounted, who uses it."""
+
+    reports: Reports
+    emulation: Emulation
+    _services: Services
+    _installer: Installer
+
+    def __init__(self) -> None:
+        self._known: dict[int, Known] = {}
+        self._by_picture: dict[Any, View] = {}
+
+    def _add(self, view: View, picture: Any) -> Known:
+        known = self._known[view.number] = Known(view, picture)
+        self._by_picture[known.picture] = view
+        core.trace_all(known.picture, self.reports.wants_all(view))
+        self._describe(view)
+        return known
+
+    def _describe(self, view: View) -> None:
+        """Show C the view's mounts."""
+        covers = view.covers()
+        parents = []
+        names = set(view.names())
+        for cover in covers:
+            if not cover.prefix:
+                continue
+            parent = cover.prefix.rpartition("/")[0]
+            names.add(parent.rpartition("/")[2])
+            try:
+                found = os.stat(view.real(parent or "/") or "/")
+            except OSError:
+                continue  # nobody lists a directory that is not there
+            parents.append((found.st_dev, found.st_ino))
+        shown = [f"{cover.prefix or '/'}={cover.number}:{cover.root or '/'}" for cover in covers]
+        self.reports.debug("v", view, 0, *shown)
+        core.describe(
+            self._known[view.number].picture,
+            [(cover.prefix, cover.number, cover.root) for cover in covers],
+            sorted(names - {""}),
+            parents,
+        )
+
+    def view_of(self, pid: int) -> View | None:
+        record = core.task(pid)
+        return None if record is None else self._by_picture.get(record.view)
+
+    def views(self) -> Iterable[View]:
+        return [known.view for known in self._known.values()]
+
+    def busy(self, view: View, mount: Mount) -> bool:
+        if self.emulation.uses(mount):
+            return True
+        numbers = {cover.number for cover in view.covers() if cover.mount is mount}
+        numbers -= {0, core.VIRTUAL}
+        for record in list(core.tasks()):
+            if self._by_picture.get(record.view) is not view:
+                continue
+            if record.fs.domain in numbers or record.mm.domain in numbers:
+                return True
+            try:
+                descriptors = os.listdir(f"/proc/{record.tid}/fd")
+            except OSError:
+                continue  # it has gone, or never lets anyone look
+            if any(core.mark_of(record, int(fd)) in numbers for fd in descriptors):
+                return True
+        return False
+
+    def changed(self, view: View, then: Callable[[str], None]) -> None:
+        self._describe(view)
+        virtual = any(cover.number < 0 for cover in view.covers())
+        if len(view.mounts) == 1:
+            then("")
+        else:
+            self._installer.install_in(self._known[view.number].picture, then, virtual)
+
+    def child(self, pid: int, name: str) -> View:
+        parent = self.view_of(pid)
+        if parent is None:
+            raise refuse(errno.EINVAL)
+        self._forget_empty()
+        number = max(self._known) + 1
+        known = self._add(View(number, name, parent), core.new_view())
+        process = core.thread_group(pid)
+        for record in list(core.tasks()):
+            if record.tid == pid or core.thread_group(record.tid) == process:
+                core.join(record, known.picture)
+        return known.view
+
+    def _forget_empty(self) -> None:
+        """Let go of the views that no task is in any more."""
+        used = {record.view for record in core.tasks()}
+        for number, known in list(self._known.items()):
+            if known.picture not in used:
+                del self._known[number]
+                del self._by_picture[known.picture]
+                self._services.forget(known.view)
+                core.free_view(known.picture)
+
+    def debug(self, view: View, pid: int, tags: frozenset[str]) -> None:
+        self.reports.set_tags(view, pid, tags)
+        core.trace_all(self._known[view.number].picture, self.reports.wants_all(view))
+
+    def farewell(self, name: str, action: Callable[[], None]) -> None:
+        try:
+            action()
+        except Exception as error:  # the module's edge: its mistakes are not the core's
+            self.reports.failed(f"{name} may not be written whole", error)
+
+    def apart(
+        self, action: Callable[[], Any], then: Callable[[Any, BaseException | None], None]
+    ) -> None:
+        self.emulation.workers.once(action, then)
+
+    def device_changed(self, opened: OpenFile) -> None:
+        if isinstance(opened.mount.tree, Device):
+            for view in self.views():
+                if opened.mount in view.mounts:
+                    self._services.refresh(view, opened.mount)
+
+    def log(self, text: str) -> None:
+        self.reports.write(text if text.endswith("\n") else text + "\n")
