@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""words: the words of a text as files, in a directory for each initial; in each, how often it comes.
+"""words: the words of a text as files, by their initials; each tells how often it comes.
 
     pyview -p ./examples/07_words.py sh -c 'mount -t words README.md /words &&
         ls /words/v && cat /words/v/view && grep -c . /words/[xyz]/*'

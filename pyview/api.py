@@ -14,8 +14,10 @@ from __future__ import annotations
 import errno
 import os
 import stat
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, ClassVar, NamedTuple, Protocol
+
+ALWAYS = 0x005  # POLLIN | POLLOUT
 
 
 def attributes(
@@ -254,6 +256,21 @@ class File:
         pointer.  Errors: ENOTTY for a request that is not known here.
         """
         raise refuse(errno.ENOTTY)
+
+    def poll(self) -> int:
+        """select.POLLIN when a read would not wait.  A file with no such method is always ready.
+
+        An operation that would wait raises OSError(EAGAIN); the core lets the caller wait, also
+        those in poll(2), until the file has called `ready`.
+        """
+        return ALWAYS
+
+    def ready(self) -> None:
+        """To be called, from any thread, when what would have waited may go on."""
+        if self._told is not None:
+            self._told()
+
+    _told: Callable[[], None] | None = None  # the core's
 
     def lock(self, exclusive: bool) -> None:
         """Lock the whole file against other users of it, until it is closed.  Errors: EAGAIN."""

@@ -67,8 +67,9 @@ class Descriptors:
     def give(self, opened: OpenFile) -> int:
         """A descriptor of the core for the task's end of a new pair: to be handed over, closed."""
         mine, theirs = _socket.socketpair(_socket.AF_UNIX, _socket.SOCK_STREAM)
-        mine.send(PLACEHOLDER)
         end, fd = mine.detach(), theirs.detach()
+        opened.socket = end
+        self.show_ready(opened)
         core.mark_emulated(fd)
         inode = os.fstat(fd).st_ino
         self._by_inode[inode] = opened
@@ -103,6 +104,17 @@ class Descriptors:
         for inode, opened in self._by_inode.items():
             self._let_c(inode, opened)
 
+    def show_ready(self, opened: OpenFile) -> bool:
+        """Let poll(2) say what the file does; False: its descriptors must be drained for that."""
+        ready = not opened.polls or bool(opened.file.poll() & select.POLLIN)
+        if ready and not opened.shown_ready:
+            try:
+                os.write(opened.socket, PLACEHOLDER)
+            except BrokenPipeError:
+                pass  # the last descriptor has been closed: the hang-up is on its way
+            opened.shown_ready = True
+        return ready or not opened.shown_ready
+
     def find(self, inode: int) -> OpenFile | None:
         """The open file behind a socket."""
         return self._by_inode.get(inode)
@@ -124,6 +136,7 @@ class Descriptors:
             core.forget_linear(inode)
         del self._by_inode[inode]
         os.close(end)
+        opened.socket = -1
         for key in LOCKS.forget(("file", id(opened))):
             self._wake(key)
         self._wake(opened.key)

@@ -110,11 +110,21 @@ class Emulation:
     def give(self, stop: Any, verdict: Opened) -> None:
         """Answer an open with a new descriptor."""
         assert verdict.object is not None
+        file = verdict.object.file
+        if verdict.object.polls:
+            file._told = partial(self.workers.tell, partial(self._file_ready, file))
         fd = self.descriptors.give(verdict.object)
         try:
             core.give(stop.listener, stop.id, fd, verdict.cloexec)
         finally:
             os.close(fd)  # when the caller did not get it, that was the last one
+
+    def _file_ready(self, file: File) -> None:
+        """A file says that who waits for it may go on."""
+        for opened in self.descriptors.opened():
+            if opened.file is file and opened.socket >= 0:
+                self.descriptors.show_ready(opened)
+        self.wake(file)
 
     def memory_gone(self, tid: int, maps: int, died: bool) -> None:
         """The memory of a process that had this pv_mm.maps has gone: it died, or executes."""

@@ -51,8 +51,8 @@ class OpenFile:
     """
 
     __slots__ = (
-        "at", "file", "flags", "in_c", "key", "kind", "listing", "mount", "name", "pages", "rest",
-        "tree",
+        "at", "file", "flags", "in_c", "key", "kind", "listing", "mount", "name", "pages",
+        "polls", "rest", "shown_ready", "socket", "tree",
     )  # fmt: skip
 
     def __init__(
@@ -64,6 +64,9 @@ class OpenFile:
         self.kind = stat.S_IFMT(st.st_mode)
         self.key = (st.st_dev, st.st_ino)
         self.at: Position = Position()
+        self.polls = type(file).poll is not File.poll  # it may have to be waited for
+        self.shown_ready = False  # what poll(2) says of its descriptors
+        self.socket = -1  # the core's end of the socket pair
         self.in_c = False  # C has an entry for it, which is `at`
         self.listing: list[tuple[str, int, int]] | None = None
         self.pages: Pages | None = None  # while the file is mapped somewhere

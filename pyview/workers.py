@@ -32,7 +32,12 @@ class Workers:
             queue = self._queues[file] = SimpleQueue()
             _thread.start_new_thread(self._serve, (queue,))
         self._due += 1
-        queue.put((run, then))
+
+        def done(value: Any, error: BaseException | None) -> None:
+            self._due -= 1
+            then(value, error)
+
+        queue.put((run, done))
 
     def once(self, run: Callable[[], Any], then: Then) -> None:
         """The same, in a thread for this alone."""
@@ -59,6 +64,11 @@ class Workers:
             self._done.put((then, value, error))
             os.eventfd_write(self.fd, 1)
 
+    def tell(self, action: Callable[[], None]) -> None:
+        """Have something done in the loop's own thread; may be called in any."""
+        self._done.put((lambda value, error: action(), None, None))
+        os.eventfd_write(self.fd, 1)
+
     def finish_all(self) -> None:
         """Wait until all work is done."""
         os.set_blocking(self.fd, True)
@@ -70,5 +80,4 @@ class Workers:
         os.eventfd_read(self.fd)
         while not self._done.empty():
             then, value, error = self._done.get()
-            self._due -= 1
             then(value, error)

@@ -62,6 +62,9 @@ class Caller(Protocol):
     def object(self, fd: int) -> OpenFile | None:
         """The open file behind an emulated descriptor of its own; None: it is the kernel's."""
 
+    def polled(self, fd: int, opened: OpenFile) -> None:
+        """A file that is not always ready was read: let poll(2) say what it does."""
+
     def can_hold(self) -> bool:
         """Whether its process may be given an emulated descriptor."""
 

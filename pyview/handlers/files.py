@@ -16,7 +16,7 @@ from typing import Any
 
 from pyview.abi.stat import pack_stat, pack_statfs, pack_statx
 from pyview.abi.words import as_fd, signed
-from pyview.api import Tree, refuse
+from pyview.api import refuse
 from pyview.handlers import vectors
 from pyview.handlers.caller import Caller
 from pyview.openfile import LARGEST, O_PATH, OpenFile
@@ -58,8 +58,10 @@ def _read(caller: Caller, file: OpenFile) -> Handler:
         except OSError as error:
             if done:
                 break
-            if error.errno == errno.EAGAIN and not file.flags & os.O_NONBLOCK:
-                return Asleep(file.file)
+            if error.errno == errno.EAGAIN:
+                _show(caller, file)
+                if not file.flags & os.O_NONBLOCK:
+                    return Asleep(file.file)
             raise
         stored = caller.store(address, data) if data else 0
         done += stored
@@ -71,7 +73,14 @@ def _read(caller: Caller, file: OpenFile) -> Handler:
             break
     if moves:
         file.offset = at + done
+    _show(caller, file)
     return Emulate(done)
+
+
+def _show(caller: Caller, file: OpenFile) -> None:
+    """Let poll(2) say what the file does after a read."""
+    if file.polls:
+        caller.polled(as_fd(caller.args[0]), file)
 
 
 def write(caller: Caller) -> Handler | Verdict:
@@ -257,7 +266,8 @@ def change(file: OpenFile, operation: str, *arguments: Any) -> Any:
     if file.flags & O_PATH and operation != "chown":
         raise refuse(errno.EBADF)
     # A device is a tree, too: what it calls by these names wants a path.
-    method = None if isinstance(file.file, Tree) else getattr(file.file, operation, None)
+    own = file.file is not file.tree
+    method = getattr(file.file, operation, None) if own else None
     if method is not None:
         return method(*arguments)
     return getattr(file.tree, operation)(file.rest, *arguments)
