@@ -36,11 +36,9 @@ class MemoryDisk(Device):
         return len(self.data)
 
     def ioctl(self, request: int, data: bytes) -> bytes:
-        return (
-            struct.pack("=Q", self.size())
-            if request == BLKGETSIZE64
-            else super().ioctl(request, data)
-        )
+        if request == BLKGETSIZE64:
+            return struct.pack("=Q", self.size())
+        return super().ioctl(request, data)
 
 
 class Disks(Module):

@@ -12,21 +12,17 @@ import stat
 from pyview.abi.words import as_fd
 from pyview.api import refuse
 from pyview.handlers import trees
-from pyview.handlers.caller import Caller
+from pyview.handlers.caller import AT_FDCWD, Caller
 from pyview.handlers.files import attributes, change, opened
 from pyview.openfile import OpenFile
-from pyview.syscalls import Role
+from pyview.syscalls import Null, Role
 from pyview.verdicts import Emulate, Real, Verdict
 
 
 def answer(caller: Caller, file: OpenFile, at: int) -> Verdict:
-    """The call, whose argument `at` is the descriptor.  Errors: ENOENT where "" means nothing."""
+    """The call, whose argument `at` is the descriptor.  Errors: see named()."""
     operation = caller.call.op
-    arg = caller.call.args[at + 1]
-    if caller.args[at + 1]:
-        flags = caller.args[arg.flags] if arg.flags is not None else 0
-        if not arg.allows_empty(flags & 0xFFFFFFFF):
-            raise refuse(errno.ENOENT)
+    named(caller, at)
     if operation == "stat":
         return attributes(caller)
     if operation == "utimens":
@@ -42,6 +38,24 @@ def answer(caller: Caller, file: OpenFile, at: int) -> Verdict:
             raise refuse(errno.ENOENT)
         return trees.target(caller, file.tree.readlink(file.rest))
     raise refuse(errno.EOPNOTSUPP)
+
+
+def named(caller: Caller, at: int) -> None:
+    """Whether the call means its descriptor, argument `at`, when its name is NULL or "".
+
+    Errors: EFAULT, ENOENT when it does not.
+    """
+    arg = caller.call.args[at + 1]
+    flags = caller.args[arg.flags] if arg.flags is not None else 0
+    empty = arg.allows_empty(flags & 0xFFFFFFFF)
+    if caller.args[at + 1]:
+        if not empty:
+            raise refuse(errno.ENOENT)
+    elif arg.null is Null.DIRFD:
+        if as_fd(caller.args[at]) == AT_FDCWD:
+            raise refuse(errno.EFAULT)
+    elif not (arg.null is Null.EMPTY and empty):
+        raise refuse(errno.EFAULT)
 
 
 def getxattr(caller: Caller) -> Verdict:

@@ -16,7 +16,7 @@ from typing import Any
 
 from pyview.abi.stat import pack_stat, pack_statfs, pack_statx
 from pyview.abi.words import as_fd, signed
-from pyview.api import refuse
+from pyview.api import Tree, refuse
 from pyview.handlers import vectors
 from pyview.handlers.caller import Caller
 from pyview.openfile import LARGEST, O_PATH, OpenFile
@@ -265,9 +265,9 @@ def change(file: OpenFile, operation: str, *arguments: Any) -> Any:
     """Ask the open file, or else its tree by name: chmod, chown, utime, getxattr..."""
     if file.flags & O_PATH and operation != "chown":
         raise refuse(errno.EBADF)
-    # A device is a tree, too: what it calls by these names wants a path.
-    own = file.file is not file.tree
-    method = getattr(file.file, operation, None) if own else None
+    # A device is a tree, too, whatever it is seen through: what it calls so wants a path.
+    own: object = file.file
+    method = None if isinstance(own, Tree) else getattr(own, operation, None)
     if method is not None:
         return method(*arguments)
     return getattr(file.tree, operation)(file.rest, *arguments)

@@ -83,6 +83,7 @@ def _nameless(caller: Caller, dirfd_index: int | None) -> Verdict | None:
     if dirfd == AT_FDCWD:
         if caller.cwd_domain() >= 0:
             return None
+        bydescriptor.named(caller, dirfd_index)
         here = caller.resolve(AT_FDCWD, ".", follow=True)
         return trees.answer(caller, [here]) if here.real is None else None
     file = caller.object(dirfd)

@@ -41,19 +41,20 @@ def execve(caller: Caller) -> Handler:
     if where.real is None:
         _executable(caller, where)
     caller.executes(where.number)
-    changes, given = _interpreted(caller, where, _script_name(caller, dirfd_index, shown))
+    told = _script_name(caller, dirfd_index, shown)
+    changes, given = _interpreted(caller, where, told)
     if not changes and where.same:
         return Real(where.clean)
     if not changes:
         real = _copied(caller, where) if where.real is None else where.real
-        given = _padded(os.fsencode(real), os.fsencode(shown))
+        given = _padded(os.fsencode(real), os.fsencode(told))
         changes = {path_index: given + b"\0"}
         if dirfd_index is not None:
             changes |= {dirfd_index: AT_FDCWD, 4: 0}
     value = yield Redirect(changes)
     if value == 0:
-        name = os.fsencode(os.path.basename(shown)) if where.real is None else b""
-        yield Renamed(given, os.fsencode(shown), name)
+        name = os.fsencode(os.path.basename(shown or where.name)) if where.real is None else b""
+        yield Renamed(given, os.fsencode(told), name)
     return Done()
 
 
@@ -88,7 +89,7 @@ def _by_descriptor(caller: Caller, dirfd_index: int | None) -> Found | None:
 
 
 def _script_name(caller: Caller, dirfd_index: int | None, shown: str) -> str:
-    """What a script is told that it is called: Linux fs/exec.c:alloc_bprm."""
+    """What a program or script is told that it is called: Linux fs/exec.c:alloc_bprm."""
     fd = AT_FDCWD if dirfd_index is None else as_fd(caller.args[dirfd_index])
     if shown.startswith("/") or fd == AT_FDCWD:
         return shown

@@ -68,6 +68,8 @@ __attribute__((noreturn, format(printf, 3, 4), unused)) static void fail(const c
 __attribute__((unused)) static const char *prefix(void) { return getenv("PREFIX") ?: ""; }
 /* True when unreal is loaded: this world has /unreal, whatever its prefix. */
 __attribute__((unused)) static bool loaded(void) { return *(getenv("LOADED") ?: ""); }
+/* True when the core answers for the files here itself: no inotify, no socket of 108 bytes. */
+__attribute__((unused)) static bool emulated(void) { return *(getenv("EMULATED") ?: ""); }
 
 /* printf into fresh memory that nobody frees. */
 __attribute__((unused, format(printf, 1, 2))) static char *text(const char *format, ...)

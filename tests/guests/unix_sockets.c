@@ -108,6 +108,7 @@ static void datagram(const char *path, const char *from)
 int main(void)
 {
 	char *where = here(), longest[109] = "";
+	int fd;
 
 	alarm(20);
 	OK(mkdir("d", 0755));
@@ -123,9 +124,11 @@ int main(void)
 
 	for (int k = 0; k < 107; k++)
 		longest[k] = 'n';
+	if (emulated())
+		goto others; /* the kernel is given the whole name, which must fit into sun_path */
 	stream(longest, "b");
 	longest[107] = 'n'; /* 108 bytes, no NUL in the structure */
-	int fd = OK(socket(AF_UNIX, SOCK_STREAM, 0));
+	fd = OK(socket(AF_UNIX, SOCK_STREAM, 0));
 	OK(bind(fd, to(longest), sizeof name));
 	OK(listen(fd, 1));
 	int client = OK(socket(AF_UNIX, SOCK_STREAM, 0));
@@ -134,6 +137,7 @@ int main(void)
 	ERR(connect(client, to(longest), sizeof name), ECONNREFUSED);
 	OK(unlink(longest));
 
+others:
 	fd = OK(socket(AF_UNIX, SOCK_STREAM, 0));
 	ERR(AT(connect, fd, "nothing"), ENOENT);
 	ERR(AT(bind, fd, "nothing/x"), ENOENT);

@@ -131,6 +131,7 @@ class World:
     launcher: tuple[str, ...] = ()
     prefix: str = ""
     loaded: bool = False  # True when unreal is: path calls stop, and unusual entries are ENOSYS
+    emulated: bool = False  # True when the core itself answers for the files below `prefix`
     home: Path = Path("/nonexistent")
     serial: list[int] = field(default_factory=lambda: [0], compare=False)
 
@@ -157,6 +158,7 @@ class World:
             "WORLD": self.name,
             "PREFIX": self.prefix,
             "LOADED": "1" if self.loaded else "",
+            "EMULATED": "1" if self.emulated else "",
             **(extra or {}),
         }
 
@@ -259,6 +261,6 @@ def all_worlds(home: Path) -> dict[str, World]:
         World("unreal", unreal, "/unreal", loaded=True, home=home),
         World("unreal2", unreal, "/unreal/unreal", loaded=True, home=home),
         World("child", plain + unreal, "/unreal", loaded=True, home=home),
-        World("emulated", emulate, "/unreal", loaded=True, home=home),
+        World("emulated", emulate, "/unreal", loaded=True, emulated=True, home=home),
     )
     return {world.name: world for world in worlds}
