@@ -92,8 +92,9 @@ class Mounting:
         return later
 
     def _undo(self, view: View, mount: Mount) -> None:
+        going = [*view.companions(mount), mount]
         view.umount(mount)
-        self._unmounted([*mount.companions.values(), mount])
+        self._unmounted(going)
 
     def _bind(self, view: View, source: str, target: str, options: list[str]) -> Mount:
         _check(source)
@@ -160,18 +161,17 @@ class Mounting:
             self._core.log(traced(error))
             return False
         changed = False
-        for target, old in list(mount.companions.items()):
+        present = {old.target: old for old in view.companions(mount)}
+        for target, old in list(present.items()):
             if wanted.get(target) is not old.tree:
-                del mount.companions[target]
-                if old in view.mounts:
-                    view.umount(old)
+                del present[target]
+                view.umount(old)
                 self._unmounted([old])
                 changed = True
         for target, tree in wanted.items():
-            if target not in mount.companions:
+            if target not in present:
                 new = view.mount(target, tree, source=mount.source, kind=mount.kind)
                 new.leader, new.owner = mount, mount.owner
-                mount.companions[target] = new
                 changed = True
         return changed
 
@@ -183,7 +183,7 @@ class Mounting:
     def _move(self, view: View, source: str, target: str, options: list[str]) -> Answer | Later:
         _no_options(target, options)
         old = self._top(view, source)
-        if old.companions:
+        if view.companions(old):
             raise refuse(errno.EBUSY, source)
         if target == source or target.startswith(source + "/"):
             raise refuse(errno.ELOOP, target)
@@ -211,8 +211,8 @@ class Mounting:
             going.append(mount)
         gone: list[Mount] = []
         for mount in dict.fromkeys(going):
+            gone += [*view.companions(mount), mount]
             view.umount(mount)
-            gone += [*mount.companions.values(), mount]
         later = Later()
         trees = self._shown_no_more(gone)
 
@@ -247,7 +247,7 @@ class Mounting:
             raise refuse(errno.EPERM, mount.target)
         if "l" in flags:
             return
-        for part in (mount, *mount.companions.values()):
+        for part in (mount, *view.companions(mount)):
             if self._core.busy(view, part) or ("f" not in flags and part.tree.busy()):
                 raise refuse(errno.EBUSY, part.target)
 

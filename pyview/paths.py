@@ -50,7 +50,7 @@ class Found(NamedTuple):
     same    the kernel, given the caller's own words, gets to the same place
     clean   so will C, which looks only at the words
     slash   it must be a directory: a slash or a dot was at the end
-    dots    "." or ".." when the last name was left to whoever makes or removes entries
+    dots    "." or ".." for whoever makes or removes entries, when that was the last name
     """
 
     name: str
@@ -262,7 +262,8 @@ def _found(walk: _Walk) -> Found:
         shown = name_of(cover, full)
         if shown is not None and slash:
             shown = shown.rstrip("/") + "/" + (dots if walk.entry else "")
-        return Found(full, cover, shown, rest, False, False, slash, dots if walk.entry else "")
+        said = dots if walk.entry or walk.makes else ""
+        return Found(full, cover, shown, rest, False, False, slash, said)
     real = real_of(cover, name)
     real = ("" if real == "/" and beyond else real) + beyond
     if walk.slash and not real.endswith("/"):

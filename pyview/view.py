@@ -25,7 +25,7 @@ class Mount:
     """One tree at one place.  `target` is canonical and absolute, "" for the root."""
 
     __slots__ = (
-        "companions", "epoch", "kind", "leader", "options", "owner", "permanent", "root", "source",
+        "epoch", "kind", "leader", "options", "owner", "permanent", "root", "source",
         "target", "tree",
     )  # fmt: skip
 
@@ -36,8 +36,7 @@ class Mount:
         self.source, self.kind, self.options = source, kind, options
         self.owner: object = None  # the loaded module that asked for it, if any
         self.permanent = False
-        self.companions: dict[str, Mount] = {}  # what came with it and goes with it, by target
-        self.leader: Mount | None = None  # whose companion it is
+        self.leader: Mount | None = None  # the one that it came with and goes with
         #: the kernel's name of its root ("" for "/") when the tree only renames, else None
         self.root = _root(tree)
 
@@ -115,11 +114,13 @@ class View:
         """Take one mount away.  Errors: EINVAL when it is not mounted here or is the kernel."""
         if mount.epoch == 0 or mount not in self.mounts:
             raise refuse(errno.EINVAL, mount.target)
-        for companion in mount.companions.values():
-            if companion in self.mounts:
-                self.mounts.remove(companion)
-        self.mounts.remove(mount)
+        for going in [*self.companions(mount), mount]:
+            self.mounts.remove(going)
         self._covers = None
+
+    def companions(self, mount: Mount) -> list[Mount]:
+        """What came with a mount and goes with it."""
+        return [other for other in self.mounts if other.leader is mount]
 
     def top(self, target: str) -> Mount | None:
         """The newest mount exactly at `target`, or None."""

@@ -17,6 +17,7 @@ from pyview.openfile import O_PATH, OpenFile
 from pyview.paths import Found
 from pyview.verdicts import Done, Emulate, Handler, Real, Redirect, Verdict
 
+PATH_MAX = 4096  # bytes
 VIRTUAL = -1  # as a domain: the directory lies in a virtual tree
 
 
@@ -73,13 +74,15 @@ def chroot(caller: Caller) -> Handler:
 
 
 def getcwd(caller: Caller) -> Verdict:
-    """The name in the view.  Errors: ERANGE, ENOENT when it was removed, EFAULT."""
+    """The name in the view.  Errors: ENAMETOOLONG, ERANGE, ENOENT when it was removed, EFAULT."""
     if not caller.cwd_domain():
         return Real()
     here = caller.cwd()
     if caller.cwd_domain() < 0:
         trees.lstat(caller.resolve(AT_FDCWD, here, follow=False))  # ENOENT when it was removed
     name = os.fsencode(here) + b"\0"
+    if len(name) > PATH_MAX:
+        raise refuse(errno.ENAMETOOLONG)
     if len(name) > caller.args[1]:
         raise refuse(errno.ERANGE)
     return Emulate(len(name), ((caller.args[0], name),))

@@ -42,6 +42,8 @@ def find(caller: Caller, dirfd_index: int | None, path_index: int) -> Found | No
         return None
     dirfd = AT_FDCWD if dirfd_index is None else as_fd(caller.args[dirfd_index])
     arg, flags = caller.call.args[path_index], lookup_flags(caller, path_index)
+    if caller.call.op == "open" and flags & O_PATH:
+        flags &= ~(os.O_CREAT | os.O_EXCL)  # open(2): ignored
     makes = caller.call.op == "open" and bool(flags & os.O_CREAT)
     follow = arg.follows(flags)
     return caller.resolve(dirfd, path, follow=follow, entry=arg.entry, makes=makes)
@@ -69,6 +71,8 @@ def any_name(caller: Caller) -> Verdict:
     if caller.call.op in TWO_NAMES and len(found) == 2:
         _one_mount(caller, found[0], found[1])
     if any(where.real is None for where in found):
+        if len(found) < len(caller.call.paths()):
+            raise _unnamed(caller)
         return trees.answer(caller, found)
     if not changes:
         return Real(all(where.clean for where in found))
@@ -88,6 +92,18 @@ def _nameless(caller: Caller, dirfd_index: int | None) -> Verdict | None:
         return trees.answer(caller, [here]) if here.real is None else None
     file = caller.object(dirfd)
     return bydescriptor.answer(caller, file, dirfd_index) if file is not None else None
+
+
+def _unnamed(caller: Caller) -> OSError:
+    """What is wrong with a call that has a name in a virtual tree, and beside it "" or NULL."""
+    for _, path_index in caller.call.paths():
+        address, arg = caller.args[path_index], caller.call.args[path_index]
+        if not address:
+            return refuse(errno.EFAULT)
+        if not caller.text(address):
+            empty = arg.allows_empty(lookup_flags(caller, path_index))
+            return refuse(errno.EXDEV if empty else errno.ENOENT)  # a file of the kernel, or none
+    return refuse(errno.ENOENT)
 
 
 def _one_mount(caller: Caller, old: Found, new: Found) -> None:

@@ -118,12 +118,18 @@ def _interpreted(caller: Caller, where: Found, shown: str) -> tuple[dict[int, Wo
         arguments = [interpreter, *([option] if option else []), os.fsencode(name), *arguments[1:]]
         script, where, name = where, found, os.fsdecode(interpreter)
         if found.real is not None and (not found.same or script.real is None):
-            if shown.startswith("/dev/fd/") and caller.closes_at_exec(int(shown.split("/")[3])):
-                raise refuse(errno.ENOENT, shown)  # the interpreter could not open its script
+            _stays_open(caller, shown)
             return _with_arguments(caller, found, arguments), b""
     if arguments and where.real is None:
+        _stays_open(caller, shown)
         return _with_arguments(caller, where, arguments), b""
     return {}, b""
+
+
+def _stays_open(caller: Caller, shown: str) -> None:
+    """Errors: ENOENT when the interpreter could not open its script, a descriptor that closes."""
+    if shown.startswith("/dev/fd/") and caller.closes_at_exec(int(shown.split("/")[3])):
+        raise refuse(errno.ENOENT, shown)
 
 
 def _script_line(head: bytes) -> tuple[bytes, bytes] | None:

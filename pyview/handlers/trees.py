@@ -88,27 +88,27 @@ def _before_open(caller: Caller, found: Found, flags: int) -> os.stat_result | N
     """What the kernel checks of a file that is there; None when it must be made."""
     makes = bool(flags & os.O_CREAT) and not flags & O_PATH
     access = flags & os.O_ACCMODE
+    if makes and found.slash and not found.dots:
+        raise refuse(errno.EISDIR, found.name)
     try:
         st = lstat(found)
     except FileNotFoundError:
         if not makes:
             raise
-        if found.slash:
-            raise refuse(errno.EISDIR, found.name) from None
         return None
     kind = stat.S_IFMT(st.st_mode)
     if makes and flags & os.O_EXCL:
         raise refuse(errno.EEXIST, found.name)
-    if kind == stat.S_IFLNK and not flags & O_PATH:
-        raise refuse(errno.ELOOP, found.name)
     if flags & os.O_DIRECTORY and kind != stat.S_IFDIR and flags & os.O_TMPFILE != os.O_TMPFILE:
         raise refuse(errno.ENOTDIR, found.name)
     if flags & O_PATH:
         return st
+    if kind == stat.S_IFLNK:
+        raise refuse(errno.ELOOP, found.name)
     if kind == stat.S_IFDIR:
         if flags & os.O_TMPFILE == os.O_TMPFILE:
             raise refuse(errno.EOPNOTSUPP, found.name)
-        if access != os.O_RDONLY or makes:
+        if access != os.O_RDONLY or flags & os.O_TRUNC or makes:
             raise refuse(errno.EISDIR, found.name)
     if kind in (stat.S_IFSOCK, stat.S_IFIFO):
         raise refuse(errno.ENXIO, found.name)

@@ -25,8 +25,12 @@ static void deleted(void)
 	ERR(syscall(SYS_getcwd, buffer, sizeof buffer), ENOENT);
 	ERR(open("x", O_CREAT | O_WRONLY, 0644), ENOENT);
 	ERR(mkdir("x", 0755), ENOENT);
-	OK(stat(".", &s));
-	EQ(s.st_nlink, 0);
+	if (emulated()) {
+		ERR(stat(".", &s), ENOENT); /* a virtual tree knows its files by their names */
+	} else {
+		OK(stat(".", &s));
+		EQ(s.st_nlink, 0);
+	}
 	OK(stat("..", &s)); /* the kernel still knows its parent */
 	OK(stat("/etc", &s));
 	OK(chdir(".."));

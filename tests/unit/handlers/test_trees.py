@@ -76,7 +76,7 @@ R, W, RW, C, X, T = (
 D, N, P = os.O_DIRECTORY, os.O_NOFOLLOW, O_PATH
 FLAGS = (
     R, W, RW, R | T, W | T, C | W, C | R, C | X | W, C | W | T, D, D | W, N, N | W, N | D, P, P | N,
-    P | D, P | N | D, C | N | W, C | X | N, P | C, os.O_APPEND | W,
+    P | D, P | N | D, C | N | W, C | X | N, P | C, P | C | X, os.O_APPEND | W,
 )  # fmt: skip
 
 
