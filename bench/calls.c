@@ -1,12 +1,13 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later
  *
- * calls ROW PATH [MILLISECONDS] - what one libc call costs in the world this runs in.
+ * calls ROW PATH [MILLISECONDS [BYTES]] - what one libc call costs in the world this runs in.
  *
  * Prints nanoseconds per call, one line per batch, until MILLISECONDS (default 100) are over but at
  * least MIN_BATCHES times.  PATH goes to the call as given, so a prefix can be put before it:
  *   getpid  PATH is not used           stat    PATH is stated
  *   open    PATH is opened and closed  read    4 KiB each from a descriptor opened at PATH
  *   write   4 KiB each to PATH (made)  fork    PATH is executed by a forked child and waited for
+ *   pread, pwrite  BYTES each (default 4096) of a file or disk that is there, from end to end again
  */
 #include <err.h>
 #include <fcntl.h>
@@ -18,11 +19,14 @@
 #include <time.h>
 #include <unistd.h>
 
-enum { BLOCK = 4096, MIN_BATCHES = 5, MAX_BATCHES = 2000 };
+enum { BLOCK = 4096, BIGGEST = 1 << 20, MIN_BATCHES = 5, MAX_BATCHES = 2000 };
+enum { MIN_BATCH = 16, BATCH_BYTES = 4 << 20 };
 
 static const char *path;
 static int fd = -1;
-static char block[BLOCK];
+static char block[BIGGEST];
+static ssize_t bytes = BLOCK;	/* of one pread or pwrite */
+static off_t offset, end;	/* where the next one is, and where the file ends */
 
 static void do_getpid(void) { (void)getpid(); }
 
@@ -52,6 +56,27 @@ static void do_write(void)
 		err(1, "write %s", path);
 }
 
+static void advance(void)
+{
+	offset += bytes;
+	if (offset + bytes > end)
+		offset = 0;
+}
+
+static void do_pread(void)
+{
+	if (pread(fd, block, (size_t)bytes, offset) != bytes)
+		err(1, "pread %s", path);
+	advance();
+}
+
+static void do_pwrite(void)
+{
+	if (pwrite(fd, block, (size_t)bytes, offset) != bytes)
+		err(1, "pwrite %s", path);
+	advance();
+}
+
 static void do_fork(void)
 {
 	int status;
@@ -75,6 +100,8 @@ static const struct row {
 	{ "open", do_open, 100, -1 },
 	{ "read", do_read, 200, O_RDONLY },
 	{ "write", do_write, 200, O_WRONLY | O_CREAT },
+	{ "pread", do_pread, 200, O_RDONLY },
+	{ "pwrite", do_pwrite, 200, O_WRONLY },
 	{ "fork", do_fork, 1, -1 },
 };
 
@@ -85,38 +112,51 @@ static double now(void)
 	return (double)t.tv_sec * 1e9 + (double)t.tv_nsec;
 }
 
-static double one_batch(const struct row *row)
+static int batch_of(const struct row *row)
+{
+	ssize_t few = BATCH_BYTES / bytes;
+	if (few >= row->batch)
+		return row->batch;
+	return few > MIN_BATCH ? (int)few : MIN_BATCH;
+}
+
+static double one_batch(const struct row *row, int batch)
 {
 	double begin;
 	if (fd >= 0 && lseek(fd, 0, SEEK_SET) < 0)
 		err(1, "lseek %s", path);
 	begin = now();
-	for (int i = 0; i < row->batch; i++)
+	for (int i = 0; i < batch; i++)
 		row->call();
-	return (now() - begin) / row->batch;
+	return (now() - begin) / batch;
 }
 
 int main(int argc, char **argv)
 {
-	const struct row *row = rows, *end = rows + sizeof rows / sizeof *rows;
+	const struct row *row = rows, *last_row = rows + sizeof rows / sizeof *rows;
 	static double cost[MAX_BATCHES];
 	double last;
-	int n = 0;
+	int batch, n = 0;
 
-	if (argc < 3 || argc > 4)
-		errx(2, "usage: calls ROW PATH [MILLISECONDS]");
-	while (row < end && strcmp(row->name, argv[1]) != 0)
+	if (argc < 3 || argc > 5)
+		errx(2, "usage: calls ROW PATH [MILLISECONDS [BYTES]]");
+	while (row < last_row && strcmp(row->name, argv[1]) != 0)
 		row++;
-	if (row == end)
+	if (row == last_row)
 		errx(2, "%s: no such row", argv[1]);
 	path = argv[2];
+	if (argc > 4 && ((bytes = atol(argv[4])) < 1 || bytes > BIGGEST))
+		errx(2, "%s: not 1 to %d", argv[4], BIGGEST);
 	if (row->flags >= 0 && (fd = open(path, row->flags, 0600)) < 0)
 		err(1, "open %s", path);
+	if (fd >= 0 && (end = lseek(fd, 0, SEEK_END)) < 0)
+		err(1, "lseek %s", path);
+	batch = batch_of(row);
 
-	one_batch(row);	/* warms caches; not counted */
+	one_batch(row, batch);	/* warms caches; not counted */
 	last = now() + (argc > 3 ? atof(argv[3]) : 100) * 1e6;
 	while (n < MAX_BATCHES && (n < MIN_BATCHES || now() < last))
-		cost[n++] = one_batch(row);
+		cost[n++] = one_batch(row, batch);
 	for (int i = 0; i < n; i++)
 		printf("%.1f\n", cost[i]);
 	return 0;

@@ -64,13 +64,13 @@ class Bench:
         It fails unless it gives native's exit status and as many lines of complaint: a command
         that finds nothing to do would be fast.
         """
-        if key not in self._worlds or (row.key, key) in self.notes:
+        if key not in self._worlds or key not in row.columns or (row.key, key) in self.notes:
             return
         column = self.columns[key]
         env = self.scratch.environment(column.prefix)
         try:
             times, status, errors = self._worlds[key].run(
-                row.argv(column.prefix), column.prefix + row.cwd, env, row.stdout, row.seconds
+                row.argv(column), column.prefix + row.cwd, env, row.stdout, row.seconds
             )
         except WorldError as error:
             self._give_up(column, f"{error} (at {row.label})")

@@ -1,11 +1,14 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""What is measured: the rows, the columns, the start-ups, and the limits they must keep."""
+"""What is measured: the rows, the columns, the start-ups, and the limits they must keep.
+
+The disks' rows and columns are in disks.py.
+"""
 
 from __future__ import annotations
 
 import shutil
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,6 +16,13 @@ from scratch import PATH, Scratch
 
 # GNU tar does not read files when its archive is /dev/null; /dev/zero swallows data as well.
 SWALLOWS = "/dev/zero"
+PROGRAMS = f"{PATH}:/usr/sbin:/sbin"  # where a row's program may be
+
+TITLE = "times native"
+
+# Keys of columns.
+ELSEWHERE = ("native", "pyview", "unreal", "through", "proot", "strace", "bwrap", "twostops")
+MOUNTED = "mounted"  # a disk is mounted, but what is measured holds no descriptor of it
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,28 +43,33 @@ QUICK = Size("/usr/include/linux", "/usr/include", 2_000, 3)
 class Row:
     """One line of the table.
 
-    `argv(prefix)` is the command as typed in a column whose files are under `prefix`; its
-    argv[0] is a path.  `seconds`: in each round it runs again and again for so long, at
-    least once.  `every`: only each so many rounds, because one run takes long.
+    `argv(column)` is the command as typed in that column; its argv[0] is a path.  `seconds`:
+    in each round it runs again and again for so long, at least once.  `every`: only each so
+    many rounds, because one run takes long.  `columns`: the keys of those it is measured in.
     """
 
     key: str
     label: str
-    argv: Callable[[str], list[str]]
+    argv: Callable[[Column], list[str]]
     cwd: str
     stdout: str | None = "/dev/null"
     seconds: float = 0.0
     every: int = 1
+    columns: tuple[str, ...] = ELSEWHERE
 
 
 @dataclass(frozen=True, slots=True)
 class Column:
-    """One way to run a command; `enter` is the command line that leads into it, None: not here."""
+    """One way to run a command; `enter` is the command line that leads into it, None: not here.
+
+    Its files are under `prefix`; its disks are `disk` with a letter for the braces.
+    """
 
     key: str
     label: str
     enter: list[str] | None
     prefix: str = ""
+    disk: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +86,31 @@ class Start:
     fresh: bool = False
 
 
-# Times native, from the issue.  "write" stands under "read and write".
+@dataclass(frozen=True, slots=True)
+class Table:
+    """Rows by columns, native first; `title` is the head of the first column."""
+
+    title: str
+    rows: list[Row]
+    columns: list[Column]
+
+    def asked(self, rows: Sequence[str], columns: Sequence[str]) -> Table:
+        """What is left with these keys, without a row or a column that would be empty.
+
+        Native alone fills no row, unless nothing else was asked for.
+        """
+        some = [column for column in self.columns if column.key in columns]
+        keys = {column.key for column in some} & (set(columns) - {"native"} or {"native"})
+        kept = [row for row in self.rows if row.key in rows and keys.intersection(row.columns)]
+        filled = {key for row in kept for key in row.columns}
+        return Table(self.title, kept, [column for column in some if column.key in filled])
+
+
+# Times native, from the issues.  "write" stands under "read and write", writing 4k under "4k".
+DEVICE: dict[str, float] = {
+    **{"pread4k": 20, "pwrite4k": 20, "pread64k": 6},
+    **{"pread1m": 3, "ddread": 3, "ddwrite": 3, "mkfs": 3},
+}
 LIMITS: dict[str, dict[str, float]] = {
     "pyview": {
         **dict.fromkeys(("stat", "open", "read", "write", "getpid"), 1.05),
@@ -83,6 +122,8 @@ LIMITS: dict[str, dict[str, float]] = {
         **{"read": 1.1, "write": 1.1, "getpid": 1.4},
     },
     "through": {"stat": 14, "open": 9, "read": 1.05, "write": 1.05},
+    **dict.fromkeys(("raw", "mbr", "cow", "qcow2"), DEVICE),
+    MOUNTED: {"read": 1.05, "write": 1.05},
     "start": {"pyview": 3, "lsmod": 2, "insmod": 3},
 }
 
@@ -91,21 +132,27 @@ def rows(scratch: Scratch, size: Size, milliseconds: int) -> list[Row]:
     """Every row in the table's order.  `milliseconds`: for one round of one libc call."""
     home = str(scratch.root)
 
-    def call(name: str, path: str) -> Callable[[str], list[str]]:
-        return lambda prefix: [f"{prefix}{home}/calls", name, prefix + path, str(milliseconds)]
-
-    def program(name: str, *arguments: str) -> Callable[[str], list[str]]:
-        path = shutil.which(name, path=PATH) or f"/usr/bin/{name}"
-        return lambda prefix: [
-            prefix + path,
-            *(prefix + a if a[:1] == "/" else a for a in arguments),
+    def call(name: str, path: str) -> Callable[[Column], list[str]]:
+        return lambda column: [
+            f"{column.prefix}{home}/calls",
+            name,
+            column.prefix + path,
+            str(milliseconds),
         ]
 
+    def program(name: str, *arguments: str) -> Callable[[Column], list[str]]:
+        path = found(name)
+        return lambda column: [
+            column.prefix + path,
+            *(column.prefix + a if a[:1] == "/" else a for a in arguments),
+        ]
+
+    plain = (*ELSEWHERE, MOUNTED)
     micro = [
         Row("stat", "stat", call("stat", f"{home}/data"), home, None),
         Row("open", "open+close", call("open", f"{home}/data"), home, None),
-        Row("read", "read 4k", call("read", f"{home}/data"), home, None),
-        Row("write", "write 4k", call("write", f"{home}/written"), home, None),
+        Row("read", "read 4k", call("read", f"{home}/data"), home, None, columns=plain),
+        Row("write", "write 4k", call("write", f"{home}/written"), home, None, columns=plain),
         Row("getpid", "getpid", call("getpid", home), home, None),
         Row("fork", "fork+exec", call("fork", "/bin/true"), home, None),
     ]
@@ -144,20 +191,20 @@ def rows(scratch: Scratch, size: Size, milliseconds: int) -> list[Row]:
 
 def columns(scratch: Scratch) -> list[Column]:
     """Every column in the table's order, native first."""
-    pyview, proot, strace, bwrap = (_found(name) for name in ("pyview", "proot", "strace", "bwrap"))
-    unreal = _enter(pyview, "-N", "-p", "unreal", "--")
+    pyview, proot, strace, bwrap = (tool(name) for name in ("pyview", "proot", "strace", "bwrap"))
+    unreal = enter(pyview, "-N", "-p", "unreal", "--")
     return [
-        Column("native", "native", []),
-        Column("pyview", "pyview, nothing loaded", _enter(pyview, "-N", "--")),
+        Column("native", "native", [], disk=f"{scratch.root}/native/{{}}"),
+        Column("pyview", "pyview, nothing loaded", enter(pyview, "-N", "--")),
         Column("unreal", "unreal loaded, real path", unreal),
         Column("through", "through /unreal", unreal, "/unreal"),
-        Column("proot", "PRoot", _enter(proot)),
+        Column("proot", "PRoot", enter(proot)),
         Column(
             "strace",
             "strace --seccomp-bpf",
-            _enter(strace, "-f", "--seccomp-bpf", "-qq", "-e", "trace=reboot", "-o", "/dev/null"),
+            enter(strace, "-f", "--seccomp-bpf", "-qq", "-e", "trace=reboot", "-o", "/dev/null"),
         ),
-        Column("bwrap", "bwrap", _enter(bwrap, "--dev-bind", "/", "/")),
+        Column("bwrap", "bwrap", enter(bwrap, "--dev-bind", "/", "/")),
         Column("twostops", "two stops a call", [str(scratch.root / "twostops")]),
     ]
 
@@ -165,13 +212,13 @@ def columns(scratch: Scratch) -> list[Column]:
 def starts(scratch: Scratch, all_columns: list[Column]) -> list[Start]:
     """Every start-up in the table's order; the first is what the others are compared with."""
     true = shutil.which("true", path=PATH) or "/bin/true"
-    plain = _enter(_found("pyview"), true)
+    plain = enter(tool("pyview"), true)
     foreign = [Start("pyview", "`pyview true`", plain)] + [
         Start(column.key, f"`{column.key} true`", [*column.enter, true] if column.enter else None)
         for column in all_columns
         if column.key in ("proot", "strace", "bwrap")
     ]
-    lsmod, insmod = _enter(_alias("vu_lsmod")), _enter(_alias("vu_insmod"), "unreal")
+    lsmod, insmod = enter(_alias("vu_lsmod")), enter(_alias("vu_insmod"), "unreal")
     return [
         Start("python", "`python3 -c pass`", [scratch.python, "-c", "pass"]),
         *foreign[:1],
@@ -181,7 +228,12 @@ def starts(scratch: Scratch, all_columns: list[Column]) -> list[Start]:
     ]
 
 
-def _found(name: str) -> str | None:
+def found(name: str) -> str:
+    """Where a row's program is; where it should be when it is not there."""
+    return shutil.which(name, path=PROGRAMS) or f"/usr/bin/{name}"
+
+
+def tool(name: str) -> str | None:
     """The program beside this Python (a virtual environment), else on PATH."""
     beside = Path(sys.executable).parent / name
     return str(beside) if beside.exists() else shutil.which(name)
@@ -195,5 +247,6 @@ def _alias(name: str) -> str | None:
     return str(found) if found.exists() else None
 
 
-def _enter(program: str | None, *options: str) -> list[str] | None:
+def enter(program: str | None, *options: str) -> list[str] | None:
+    """The command line that leads into a world; None when the program is not here."""
     return [program, *options] if program else None

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""What a finished run says: two Markdown tables, the limits that are exceeded, JSON."""
+"""What a finished run says: its Markdown tables, the limits that are exceeded, JSON."""
 
 from __future__ import annotations
 
@@ -12,20 +12,18 @@ from measure import Bench
 
 
 class Report:
-    """The two tables, the limits and the JSON of one finished run."""
+    """The tables, the limits and the JSON of one finished run."""
 
     def __init__(
         self,
         bench: Bench,
-        shown: Sequence[str],
-        rows: Sequence[plan.Row],
+        tables: Sequence[plan.Table],
         starts: Sequence[plan.Start],
         median: bool,
         about: str,
     ) -> None:
-        """`shown`: keys of columns; the run may have needed others.  `median`: else of minima."""
-        self.bench, self.rows, self.starts, self.about = bench, rows, starts, about
-        self.columns = [c for c in bench.columns.values() if c.key in shown and c.key != "native"]
+        """`tables`: what to show; the run may have needed more.  `median`: else of minima."""
+        self.bench, self.tables, self.starts, self.about = bench, tables, starts, about
         self.ratio = table.median_ratio if median else table.ratio_of_minima
 
     def ratios(self) -> dict[str, dict[str, float]]:
@@ -42,16 +40,7 @@ class Report:
 
     def markdown(self) -> str:
         ratios = self.ratios()
-        parts = []
-        if self.rows:
-            lines = [["times native", "native", *(column.label for column in self.columns)]]
-            for row in self.rows:
-                native = self.bench.cells.get((row.key, "native"))
-                shown = [_ratio(ratios.get(column.key, {}).get(row.key)) for column in self.columns]
-                lines.append(
-                    [row.label, table.show_time(table.fastest(native)) if native else "-", *shown]
-                )
-            parts.append(table.markdown(lines))
+        parts = [self._table(one, ratios) for one in self.tables]
         if self.starts:
             lines = [["start-up", "time", "times `python3 -c pass`"]]
             for start in self.starts:
@@ -60,6 +49,17 @@ class Report:
                 lines.append([start.label, *shown, _ratio(ratios.get("start", {}).get(start.key))])
             parts.append(table.markdown(lines))
         return "\n".join([*parts, f"{self.about}\n"])
+
+    def _table(self, one: plan.Table, ratios: dict[str, dict[str, float]]) -> str:
+        columns = [c for c in one.columns if c.key != "native"]
+        lines = [[one.title, "native", *(column.label for column in columns)]]
+        for row in one.rows:
+            native = self.bench.cells.get((row.key, "native"))
+            shown = [_ratio(ratios.get(column.key, {}).get(row.key)) for column in columns]
+            lines.append(
+                [row.label, table.show_time(table.fastest(native)) if native else "-", *shown]
+            )
+        return table.markdown(lines)
 
     def over_limits(self) -> list[str]:
         """One line for each ratio above its limit (plan.LIMITS)."""

@@ -18,6 +18,7 @@ from collections.abc import Callable
 from contextlib import ExitStack
 from pathlib import Path
 
+import disks
 import plan
 import table
 from measure import Bench
@@ -25,7 +26,9 @@ from report import Report
 from scratch import Scratch, UserError, ordinary_user
 
 ROWS = "stat,open,read,write,getpid,fork,python,tar,git,find,findsize,make,start"
+ROWS += ",pread4k,pread64k,pread1m,pwrite4k,ddread,ddwrite,mkfs,fsck"
 COLUMNS = "native,pyview,unreal,through,proot,strace,bwrap,twostops"
+COLUMNS += ",raw,mbr,cow,qcow2,mounted"
 
 
 def main() -> int:
@@ -60,20 +63,26 @@ def main() -> int:
 def measure(options: argparse.Namespace, scratch: Scratch, stack: ExitStack) -> Report:
     """Make what the rows need, run the rounds, and report."""
     size = plan.QUICK if options.quick else plan.FULL
-    columns = plan.columns(scratch)
-    all_rows = plan.rows(scratch, size, 50 if options.quick else 100)
-    rows = [row for row in all_rows if row.key in options.rows]
-    starts = plan.starts(scratch, columns) if "start" in options.rows else []
-    needed = {"native", *options.columns, *(start.inside for start in starts)}
+    milliseconds = 50 if options.quick else 100
+    here = plan.Table(plan.TITLE, plan.rows(scratch, size, milliseconds), plan.columns(scratch))
+    every = [here, disks.table(scratch, milliseconds, here)]
+    tables = [one for table in every if (one := table.asked(options.rows, options.columns)).rows]
+    starts = plan.starts(scratch, here.columns) if "start" in options.rows else []
+    needed = {"native", *(start.inside for start in starts)}
+    columns = {column.key: column for column in here.columns if column.key in needed}
+    columns |= {column.key: column for one in tables for column in one.columns}
+    rows = {row.key: row for one in tables for row in one.rows}
 
     scratch.build()
-    if "git" in options.rows:
+    if "git" in rows:
         scratch.make_git(size.git_files)
-    if "make" in options.rows:
+    if "make" in rows:
         scratch.make_project(size.make_files)
-    bench = Bench(scratch, [column for column in columns if column.key in needed], stack)
-    bench.run(rows, starts, options.rounds)
-    return Report(bench, options.columns, rows, starts, options.median, about(options))
+    if any(one.title == disks.TITLE for one in tables):
+        disks.make(scratch, [key for key, column in columns.items() if column.disk], size.includes)
+    bench = Bench(scratch, list(columns.values()), stack)
+    bench.run(list(rows.values()), starts, options.rounds)
+    return Report(bench, tables, starts, options.median, about(options))
 
 
 def about(options: argparse.Namespace) -> str:

@@ -7,6 +7,8 @@ import errno
 import os
 import stat
 import struct
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 from pyview.api import File, Linear, Tree, refuse
 
@@ -33,6 +35,17 @@ class Kernel(Tree):
             os.close(self._deep)
         self._deep = here
         return f"/proc/self/fd/{here}/{last}"
+
+    @contextmanager
+    def _both(self, old: str, new: str) -> Iterator[tuple[str, str]]:
+        """Two such names, while both are needed."""
+        first = self._short(old)
+        kept, self._deep = self._deep, -1
+        try:
+            yield first, self._short(new)
+        finally:
+            if kept >= 0:
+                os.close(kept)
 
     def real(self, path: str) -> str:
         return path
@@ -68,16 +81,18 @@ class Kernel(Tree):
         os.rmdir(self._short(path))
 
     def symlink(self, target: str, path: str) -> None:
-        os.symlink(target, path)
+        os.symlink(target, self._short(path))
 
     def rename(self, old: str, new: str, flags: int) -> None:
-        if flags:
-            _renameat2(old, new, flags)
-        else:
-            os.rename(old, new)
+        with self._both(old, new) as (source, target):
+            if flags:
+                _renameat2(source, target, flags)
+            else:
+                os.rename(source, target)
 
     def link(self, old: str, new: str) -> None:
-        os.link(old, new, follow_symlinks=False)
+        with self._both(old, new) as (source, target):
+            os.link(source, target, follow_symlinks=False)
 
     def chmod(self, path: str, mode: int) -> None:
         if stat.S_ISLNK(os.lstat(self._short(path)).st_mode):

@@ -123,6 +123,15 @@ class OpenFile:
         if self.pages is not None:
             self.pages.cut(size)
 
+    def allocate(self, mode: int, offset: int, length: int) -> None:
+        """fallocate(2)."""
+        if self.pages is None:
+            self.file.fallocate(mode, offset, length)
+            return
+        self.pages.write_back()
+        self.file.fallocate(mode, offset, length)
+        self.pages.changed(offset)
+
     def end(self) -> int:
         """Its size in bytes, 0 for what has none."""
         try:

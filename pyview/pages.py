@@ -103,6 +103,14 @@ class Pages:
         for low, high in self._within(offset, offset + len(data)):
             os.pwrite(self.fd, data[low - offset : high - offset], low)
 
+    def changed(self, offset: int) -> None:
+        """The file is another from `offset` on; nothing had been written by mapping."""
+        self.grow()
+        self._filled = self._within(0, -(-self.length // PAGE) * PAGE)
+        for low, high in self._within(offset, self.length):
+            os.pwrite(self.fd, bytes(high - low), low)
+            self._copy(low, high)
+
     def cut(self, size: int) -> None:
         """The file is `size` bytes long now."""
         if size < self.length:

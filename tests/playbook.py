@@ -84,7 +84,8 @@ class Nobody:
         for arg in args:
             if isinstance(arg, str):
                 arg = os.fsencode(arg) + b"\0"
-            words.append(self.puts(arg) if isinstance(arg, bytes) else int(arg) & MASK)
+            kept = isinstance(arg, bytes | bytearray)
+            words.append(self.puts(bytes(arg)) if kept else int(arg) & MASK)
         self.args = (*words, *(0,) * (6 - len(words)))
         return self
 
@@ -259,9 +260,7 @@ class Nobody:
         return found.name in self.writing
 
 
-def play(
-    caller: Nobody, *results: int | Callable[[], int]
-) -> tuple[Verdict, list[Request]]:
+def play(caller: Nobody, *results: int | Callable[[], int]) -> tuple[Verdict, list[Request]]:
     """Let the handler of the caller's call answer; `results` are those of the calls it requests.
 
     Its verdict, and what it requested.  A result may be a function: what the kernel does.  Errors

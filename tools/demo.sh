@@ -1,7 +1,7 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0-or-later
-# Build pyview into .venv and show its first job: a view in which the file tree appears again.
-# A project that is built inside it comes out the same.
+# Build pyview into .venv and show its first jobs: a view in which the file tree appears again, where
+# a project comes out as it does outside; and a file that is a disk.
 
 set -eu
 cd "$(dirname "$0")/.."
@@ -36,10 +36,18 @@ say cd "/unreal/unreal$PROJECT"
 say pwd
 say make
 say ./hello
+if [ -x /sbin/sfdisk ] && [ -x /sbin/mkfs.ext2 ]; then
+	say cd "$WORK" '&&' truncate -s 64M mydisk
+	say vu_insmod vudev
+	say mount -t vudevmbr mydisk /dev/hda
+	say "echo start=2048 | /sbin/sfdisk -q /dev/hda"
+	say ls -l /dev/hda /dev/hda1
+	say '/sbin/mkfs.ext2 -q /dev/hda1 && /sbin/fsck.ext2 -fp /dev/hda1'
+fi
 SH
 
 unset MAKEFLAGS MAKELEVEL # the project's make is no part of ours
-export PATH="$PWD/.venv/bin:$PATH" PROJECT="$work/project" LC_ALL=C.UTF-8
+export PATH="$PWD/.venv/bin:$PATH" WORK="$work" PROJECT="$work/project" LC_ALL=C.UTF-8
 echo "$ pyview bash"
 pyview bash "$work/story"
 printf '\n$ %s   # outside again\n' "$work/project/hello"

@@ -11,11 +11,11 @@ import stat
 
 from pyview.abi.words import as_fd
 from pyview.api import refuse
-from pyview.handlers import trees
+from pyview.handlers import arguments, trees
 from pyview.handlers.caller import AT_FDCWD, Caller
 from pyview.handlers.files import attributes, change, opened
 from pyview.openfile import OpenFile
-from pyview.syscalls import Null, Role
+from pyview.syscalls import Null
 from pyview.verdicts import Emulate, Real, Verdict
 
 
@@ -26,9 +26,8 @@ def answer(caller: Caller, file: OpenFile, at: int) -> Verdict:
     if operation == "stat":
         return attributes(caller)
     if operation == "utimens":
-        wanted = trees.times(caller, caller.call.arg(Role.STRUCT_IN))
-        if wanted != (None, None):
-            change(file, "utime", *wanted)
+        if not arguments.leaves_times(caller):
+            change(file, "utime", *arguments.times(caller))
         return Emulate(0)
     if operation == "chown":
         change(file, "chown", as_fd(caller.args[2]), as_fd(caller.args[3]))
@@ -63,7 +62,7 @@ def getxattr(caller: Caller) -> Verdict:
     file = opened(caller)
     if file is None:
         return Real()
-    value = change(file, "getxattr", trees.attribute_name(caller, 1))
+    value = change(file, "getxattr", arguments.attribute_name(caller))
     return trees.sized(caller, 2, value)
 
 
@@ -72,7 +71,7 @@ def setxattr(caller: Caller) -> Verdict:
     file = opened(caller)
     if file is None:
         return Real()
-    name, value = trees.attribute_name(caller, 1), trees.value_of(caller, 2)
+    name, value = arguments.attribute_name(caller), arguments.attribute_value(caller)
     change(file, "setxattr", name, value, as_fd(caller.args[4]))
     return Emulate(0)
 
@@ -90,5 +89,5 @@ def removexattr(caller: Caller) -> Verdict:
     file = opened(caller)
     if file is None:
         return Real()
-    change(file, "removexattr", trees.attribute_name(caller, 1))
+    change(file, "removexattr", arguments.attribute_name(caller))
     return Emulate(0)

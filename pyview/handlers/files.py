@@ -48,9 +48,9 @@ def read(caller: Caller) -> Handler | Verdict:
 
 
 def _read(caller: Caller, file: OpenFile) -> Handler:
+    at, moves = _position(caller, file)
     file.readable()
     wanted = vectors.pieces(caller)
-    at, moves = _position(caller, file)
     done = 0
     for address, length in vectors.chunks(wanted):
         try:
@@ -92,9 +92,9 @@ def write(caller: Caller) -> Handler | Verdict:
 
 
 def _write(caller: Caller, file: OpenFile) -> Handler:
+    at, moves = _position(caller, file)
     file.writable()
     wanted = vectors.pieces(caller)
-    at, moves = _position(caller, file)
     if _appends(caller, file) and vectors.total(wanted):
         at = yield from perform(file, file.end)
     done = 0
@@ -189,10 +189,10 @@ def truncate(caller: Caller) -> Handler | Verdict:
     if file is None:
         return Real()
     size = signed(caller.args[1])
+    if size >= 0 and file.flags & O_PATH:
+        raise refuse(errno.EBADF)
     if size < 0 or file.kind != stat.S_IFREG or file.flags & os.O_ACCMODE == os.O_RDONLY:
         raise refuse(errno.EINVAL)
-    if file.flags & O_PATH:
-        raise refuse(errno.EBADF)
     return _result(file, lambda: file.truncate(size))
 
 
@@ -213,10 +213,7 @@ def allocate(caller: Caller) -> Handler | Verdict:
 
 
 def _allocate(file: OpenFile, mode: int, offset: int, length: int) -> Handler:
-    yield from perform(file, lambda: file.file.fallocate(mode, offset, length))
-    if file.pages is not None:
-        data = yield from perform(file, lambda: file.file.pread(length, offset))
-        file.pages.wrote(data, offset)
+    yield from perform(file, lambda: file.allocate(mode, offset, length))
     return Emulate(0)
 
 
@@ -308,7 +305,8 @@ _NO_SOCKET = (
 )
 _REFUSALS = dict.fromkeys(_NO_SOCKET, errno.ENOTSOCK) | {
     "signalfd": errno.EINVAL, "mq_timedsend": errno.EBADF, "mq_timedreceive": errno.EBADF,
+    "mq_notify": errno.EBADF, "mq_getsetattr": errno.EBADF,
     "pidfd_send_signal": errno.EBADF, "process_madvise": errno.EBADF, "vmsplice": errno.EBADF,
-    "process_mrelease": errno.EBADF, "landlock_add_rule": errno.EBADF, "setns": errno.EINVAL,
+    "process_mrelease": errno.EBADF, "landlock_add_rule": errno.EBADFD, "setns": errno.EINVAL,
     "cachestat": errno.EOPNOTSUPP, "quotactl_fd": errno.ENOTBLK, "pidfd_getfd": errno.EBADF,
 }  # fmt: skip

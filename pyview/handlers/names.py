@@ -8,7 +8,7 @@ import os
 
 from pyview.abi.words import as_fd
 from pyview.api import refuse
-from pyview.handlers import bydescriptor, trees
+from pyview.handlers import arguments, bydescriptor, trees
 from pyview.handlers.caller import AT_FDCWD, Caller
 from pyview.paths import Found
 from pyview.syscalls import Lookup
@@ -59,7 +59,7 @@ def any_name(caller: Caller) -> Verdict:
     found: list[Found] = []
     changes: dict[int, Word] = {}
     for dirfd_index, path_index in caller.call.paths():
-        where = find(caller, dirfd_index, path_index)
+        where = _sought(caller, dirfd_index, path_index, found)
         if where is None:
             verdict = _nameless(caller, dirfd_index)
             if verdict is not None:
@@ -77,6 +77,22 @@ def any_name(caller: Caller) -> Verdict:
     if not changes:
         return Real(all(where.clean for where in found))
     return At(found[0].real or "", found[0].number, changes)
+
+
+def _sought(
+    caller: Caller, dirfd_index: int | None, path_index: int, before: list[Found]
+) -> Found | None:
+    """find(), with the error that the kernel would have come upon before the name's own."""
+    try:
+        return find(caller, dirfd_index, path_index)
+    except OSError:
+        arguments.check(caller)
+        if caller.call.op == "link" and before:
+            if before[0].real is None:
+                trees.lstat(before[0])
+            else:
+                caller.exists(before[0], parent=False)
+        raise
 
 
 def _nameless(caller: Caller, dirfd_index: int | None) -> Verdict | None:
@@ -211,7 +227,7 @@ def _view_text(real: str) -> str:
 def readlink(caller: Caller) -> Verdict:
     """readlink, readlinkat: links of proc tell the view's names."""
     dirfd_index, path_index = caller.call.paths()[0]
-    where = find(caller, dirfd_index, path_index)
+    where = _sought(caller, dirfd_index, path_index, [])
     if where is None:
         return _nameless(caller, dirfd_index) or Real()
     if where.real is None:

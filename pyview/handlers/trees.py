@@ -9,26 +9,23 @@ from __future__ import annotations
 import errno
 import os
 import stat
-import struct
 from collections.abc import Callable
 from typing import Any
 
-from pyview.abi.stat import BILLION, pack_statfs
+from pyview.abi.stat import pack_statfs
 from pyview.abi.words import as_fd, signed
 from pyview.api import refuse
+from pyview.handlers import arguments
+from pyview.handlers.arguments import RENAME_EXCHANGE, RENAME_NOREPLACE
 from pyview.handlers.caller import Caller
 from pyview.handlers.files import TMPFS_MAGIC, packed
 from pyview.openfile import O_PATH, Directory, OpenFile, completed
 from pyview.paths import Found
 from pyview.syscalls import Role
 from pyview.verdicts import Emulate, Opened, Verdict
+from pyview.view import covers
 
-UTIME_NOW, UTIME_OMIT = (1 << 30) - 1, (1 << 30) - 2
-RENAME_NOREPLACE = 1
-AT_REMOVEDIR = 0x200
 OURS = os.O_CLOEXEC | os.O_APPEND | os.O_NONBLOCK | os.O_SYNC | os.O_DIRECT  # not the tree's
-ACCESS_FLAGS = 0x100 | 0x200 | 0x1000  # AT_SYMLINK_NOFOLLOW, AT_EACCESS, AT_EMPTY_PATH
-XATTR_NAME_MAX, XATTR_SIZE_MAX = 255, 65536
 
 
 def lstat(found: Found) -> os.stat_result:
@@ -55,6 +52,7 @@ def answer(caller: Caller, found: list[Found]) -> Verdict:
         operation = _OPERATIONS[caller.call.op]
     except KeyError:
         raise refuse(_REFUSALS.get(caller.call.op, errno.EOPNOTSUPP), found[0].name) from None
+    arguments.check(caller)
     verdict: Verdict = operation(caller, *found)
     return verdict
 
@@ -131,10 +129,7 @@ def _stat(caller: Caller, found: Found) -> Verdict:
 
 
 def _access(caller: Caller, found: Found) -> Verdict:
-    mode = as_fd(caller.args[2 if caller.call.name != "access" else 1])
-    flags = caller.args[3] & 0xFFFFFFFF if caller.call.name == "faccessat2" else 0
-    if mode & ~7 or flags & ~ACCESS_FLAGS:
-        raise refuse(errno.EINVAL)
+    mode = caller.args[2 if caller.call.name != "access" else 1] & 7
     lstat(found)
     if mode:
         ids = caller.ids()
@@ -160,8 +155,6 @@ def target(caller: Caller, name: str) -> Emulate:
 
 def _truncate(caller: Caller, found: Found) -> Verdict:
     size = signed(caller.args[1])
-    if size < 0:
-        raise refuse(errno.EINVAL)
     kind = stat.S_IFMT(lstat(found).st_mode)
     if kind != stat.S_IFREG:
         raise refuse(errno.EISDIR if kind == stat.S_IFDIR else errno.EINVAL)
@@ -184,39 +177,10 @@ def _chown(caller: Caller, found: Found) -> Verdict:
     return Emulate(0)
 
 
-def times(caller: Caller, at: int) -> tuple[int | None, int | None]:
-    """What a call of the utime family wants, ns since the epoch; None: left as it is."""
-    address, now = caller.args[at], caller.now()
-    if not address:
-        return now, now
-    name = caller.call.name
-    if name == "utime":
-        first, second = struct.unpack("=qq", caller.peek(address, 16))
-        return first * BILLION, second * BILLION
-    if name in ("utimes", "futimesat"):
-        s1, u1, s2, u2 = struct.unpack("=qqqq", caller.peek(address, 32))
-        if not (0 <= u1 < 10**6 and 0 <= u2 < 10**6):
-            raise refuse(errno.EINVAL)
-        return s1 * BILLION + u1 * 1000, s2 * BILLION + u2 * 1000
-    s1, n1, s2, n2 = struct.unpack("=qqqq", caller.peek(address, 32))
-    return _moment(s1, n1, now), _moment(s2, n2, now)
-
-
-def _moment(seconds: int, ns: int, now: int) -> int | None:
-    if ns == UTIME_NOW:
-        return now
-    if ns == UTIME_OMIT:
-        return None
-    if not 0 <= ns < BILLION:
-        raise refuse(errno.EINVAL)
-    return seconds * BILLION + ns
-
-
 def _utimens(caller: Caller, found: Found) -> Verdict:
-    lstat(found)
-    wanted = times(caller, caller.call.arg(Role.STRUCT_IN))
-    if wanted != (None, None):
-        found.tree.utime(found.rest, *wanted)
+    if not arguments.leaves_times(caller):
+        lstat(found)
+        found.tree.utime(found.rest, *arguments.times(caller))
     return Emulate(0)
 
 
@@ -248,16 +212,12 @@ def _mknod(caller: Caller, found: Found) -> Verdict:
         raise refuse(errno.ENOENT, found.name)
     at = caller.call.arg(Role.MODE)
     mode = caller.args[at] & 0xFFFF
-    if stat.S_IFMT(mode) == stat.S_IFDIR:
-        raise refuse(errno.EPERM, found.name)
     found.tree.mknod(found.rest, mode & ~caller.ids().umask, caller.args[at + 1] & 0xFFFFFFFF)
     return Emulate(0)
 
 
 def _symlink(caller: Caller, found: Found) -> Verdict:
     target = caller.text(caller.args[0])
-    if not target:
-        raise refuse(errno.ENOENT)
     _new(found)
     if found.slash:
         raise refuse(errno.ENOENT, found.name)
@@ -266,12 +226,8 @@ def _symlink(caller: Caller, found: Found) -> Verdict:
 
 
 def _unlink(caller: Caller, found: Found) -> Verdict:
-    if caller.call.name == "unlinkat":
-        flags = caller.args[2] & 0xFFFFFFFF
-        if flags & ~AT_REMOVEDIR:
-            raise refuse(errno.EINVAL)
-        if flags:
-            return _rmdir(caller, found)
+    if caller.call.name == "unlinkat" and caller.args[2] & arguments.AT_REMOVEDIR:
+        return _rmdir(caller, found)
     if found.dots:
         raise refuse(errno.EISDIR, found.name)
     if stat.S_ISDIR(lstat(found).st_mode):
@@ -306,29 +262,28 @@ def _link(_caller: Caller, old: Found, new: Found) -> Verdict:
 
 def _rename(caller: Caller, old: Found, new: Found) -> Verdict:
     flags = caller.args[4] & 0xFFFFFFFF if caller.call.name == "renameat2" else 0
-    if old.dots or new.dots:
+    exchange = flags & RENAME_EXCHANGE
+    if old.dots:
         raise refuse(errno.EBUSY, old.name)
-    st = old.tree.lstat(old.rest)
-    if (old.slash or new.slash) and not stat.S_ISDIR(st.st_mode):
+    if new.dots:
+        raise refuse(errno.EEXIST if flags & RENAME_NOREPLACE else errno.EBUSY, new.name)
+    both = [stat.S_ISDIR(old.tree.lstat(old.rest).st_mode)]
+    if flags & RENAME_NOREPLACE:
+        _new(new)
+    if exchange:
+        both.append(stat.S_ISDIR(new.tree.lstat(new.rest).st_mode))
+    if (new.slash and not both[-1]) or (old.slash and not both[0]):
         raise refuse(errno.ENOTDIR, old.name)
-    if flags & RENAME_NOREPLACE and _exists(new):
-        raise refuse(errno.EEXIST, new.name)
-    if new.rest.startswith(old.rest.rstrip("/") + "/"):
+    if covers(old.rest, new.rest) and old.rest != new.rest:
         raise refuse(errno.EINVAL, new.name)
+    if covers(new.rest, old.rest) and old.rest != new.rest:
+        raise refuse(errno.EINVAL if exchange else errno.ENOTEMPTY, new.name)
     old.tree.rename(old.rest, new.rest, flags)
     caller.renamed(old, new)
     return Emulate(0)
 
 
 # -- extended attributes ---------------------------------------------------------------------------
-
-
-def attribute_name(caller: Caller, at: int) -> str:
-    """The name of an extended attribute.  Errors: ERANGE, EFAULT."""
-    name = caller.text(caller.args[at])
-    if not 0 < len(os.fsencode(name)) <= XATTR_NAME_MAX:
-        raise refuse(errno.ERANGE)
-    return name
 
 
 def sized(caller: Caller, at: int, data: bytes) -> Verdict:
@@ -339,52 +294,31 @@ def sized(caller: Caller, at: int, data: bytes) -> Verdict:
     return Emulate(len(data), ((caller.args[at], data),) if room and data else ())
 
 
-def value_of(caller: Caller, at: int) -> bytes:
-    """The value to be set.  Errors: E2BIG, EFAULT."""
-    size = caller.args[at + 1]
-    if size > XATTR_SIZE_MAX:
-        raise refuse(errno.E2BIG)
-    data = caller.peek(caller.args[at], size) if size else b""
-    if len(data) < size:
-        raise refuse(errno.EFAULT)
-    return data
-
-
 def names_of(names: list[str]) -> bytes:
     """A list of attributes as listxattr(2) gives it."""
     return b"".join(os.fsencode(name) + b"\0" for name in names)
 
 
-def _newer(caller: Caller) -> None:
-    """The calls with a struct xattr_args are left to programs that fall back to the others."""
-    if caller.call.name.endswith("xattrat"):
-        raise refuse(errno.ENOSYS)
-
-
 def _getxattr(caller: Caller, found: Found) -> Verdict:
-    _newer(caller)
     lstat(found)
-    return sized(caller, 2, found.tree.getxattr(found.rest, attribute_name(caller, 1)))
+    return sized(caller, 2, found.tree.getxattr(found.rest, arguments.attribute_name(caller)))
 
 
 def _setxattr(caller: Caller, found: Found) -> Verdict:
-    _newer(caller)
     lstat(found)
-    flags = as_fd(caller.args[4])
-    found.tree.setxattr(found.rest, attribute_name(caller, 1), value_of(caller, 2), flags)
+    name, value = arguments.attribute_name(caller), arguments.attribute_value(caller)
+    found.tree.setxattr(found.rest, name, value, as_fd(caller.args[4]))
     return Emulate(0)
 
 
 def _listxattr(caller: Caller, found: Found) -> Verdict:
-    _newer(caller)
     lstat(found)
     return sized(caller, 1, names_of(found.tree.listxattr(found.rest)))
 
 
 def _removexattr(caller: Caller, found: Found) -> Verdict:
-    _newer(caller)
     lstat(found)
-    found.tree.removexattr(found.rest, attribute_name(caller, 1))
+    found.tree.removexattr(found.rest, arguments.attribute_name(caller))
     return Emulate(0)
 
 

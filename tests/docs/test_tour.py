@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""The documents tell the truth: what docs/tour.md shows is what happens when it is typed."""
+"""The documents tell the truth: tour.md and devices.md show what happens when they are typed."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-TOUR = Path(__file__).resolve().parents[2] / "docs" / "tour.md"
+DOCS = Path(__file__).resolve().parents[2] / "docs"
 MARK = "\x01"  # printed before each command of a session, to tell their outputs apart
 
 
@@ -48,13 +48,13 @@ def matches(expected: str, output: str) -> bool:
     return re.fullmatch(pattern, output) is not None
 
 
-@pytest.mark.needs("user", "cc", "make")
-def test_the_tour_happens_as_it_is_written(tmp_path):
-    told = steps(TOUR.read_text().replace("/home/me", str(tmp_path)))
+def happens_as_written(page: str, home: Path) -> None:
+    """Type what docs/`page` shows, in `home`, and compare."""
+    told = steps((DOCS / page).read_text().replace("/home/me", str(home)))
     environment = {
         **os.environ,
         "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
-        "HOME": str(tmp_path),
+        "HOME": str(home),
         "LC_ALL": "C",
     }
     typed = script([command for command, _ in told])
@@ -62,7 +62,7 @@ def test_the_tour_happens_as_it_is_written(tmp_path):
         ["bash", "--norc"],
         input=typed,
         env=environment,
-        cwd=tmp_path,
+        cwd=home,
         stdout=subprocess.PIPE,
         text=True,
         check=False,
@@ -77,6 +77,16 @@ def test_the_tour_happens_as_it_is_written(tmp_path):
     assert len(outputs) == len(told)
 
 
+@pytest.mark.needs("user", "cc", "make")
+def test_the_tour_happens_as_it_is_written(tmp_path):
+    happens_as_written("tour.md", tmp_path)
+
+
+@pytest.mark.needs("user", "sfdisk", "mkfs.ext2", "lsblk", "blkid")
+def test_devices_are_as_they_are_written(tmp_path):
+    happens_as_written("devices.md", tmp_path)
+
+
 def test_steps_reads_commands_and_their_outputs():
     page = "x\n```console\n$ a\nb\nc\n$ d\n```\n$ not this\n```console\n$ e\nf\n```\n"
     assert steps(page) == [("a", "b\nc\n"), ("d", ""), ("e", "f\n")]
@@ -89,6 +99,6 @@ def test_dots_stand_for_the_rest_of_a_line_only():
 
 
 def test_links_between_documents_lead_somewhere():
-    for page in [*TOUR.parent.glob("*.md"), *TOUR.parents[1].glob("*.md")]:
+    for page in [*DOCS.glob("*.md"), *DOCS.parent.glob("*.md")]:
         for target in re.findall(r"\]\(([^)#:]+)[^):]*\)", page.read_text()):
             assert (page.parent / target).exists(), f"{page.name}: {target}"

@@ -86,12 +86,16 @@ int main(int argc, char **argv)
 	EQ(lseek(fd, 3, SEEK_SET), 3);
 	EQ(lseek(50, 0, SEEK_CUR), 0);
 	OK(unlink("f"));
-	SAME(target("/proc/self/fd/50"), text("%s/f (deleted)", where));
 	OK(fstat(50, &s));
-	OK(stat("/proc/self/fd/50", &t));
-	EQ(s.st_ino, t.st_ino);
-	EQ(t.st_nlink, 0);
-	SAME(get("/proc/self/fd/50"), "content");
+	if (emulated()) {
+		ERR(stat("/proc/self/fd/50", &t), ENOENT); /* its name was all that led to it */
+	} else {
+		SAME(target("/proc/self/fd/50"), text("%s/f (deleted)", where));
+		OK(stat("/proc/self/fd/50", &t));
+		EQ(s.st_ino, t.st_ino);
+		EQ(t.st_nlink, 0);
+		SAME(get("/proc/self/fd/50"), "content");
+	}
 
 	int memory = OK(memfd_create("name", 0)); /* what has no name in any tree */
 	SAME(target(text("/proc/self/fd/%d", memory)), "/memfd:name (deleted)");

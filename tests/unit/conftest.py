@@ -40,6 +40,14 @@ class FakeCore:
         self.changes += 1
         then(self.refusal)
 
+    def apart(self, action, then):
+        try:
+            made = action()
+        except Exception as error:
+            then(None, error)
+        else:
+            then(made, None)
+
     def child(self, pid, name):
         if name == "none":
             raise refuse(11, name)

@@ -23,7 +23,7 @@ HEADS, SECTORS = 255, 63  # the geometry that every partitioning program takes f
 LONGEST_REQUEST = 2560  # sectors
 SOFT_BLOCKS = (512, 1024, 2048, 4096)  # bytes
 IDENTITY = struct.Struct("=2xH2xH2xHH6x20s6x8s40s5xB20xI76xQ304x")  # struct hd_driveid, 512 bytes
-HDIO_GET_IDENTITY = 0x030D
+HDIO_GET_IDENTITY, SCSI_IOCTL_GET_IDLUN = 0x030D, 0x5382
 LBA = 2  # a capability
 
 _sequences = count(1)
@@ -150,6 +150,16 @@ def _identity(disk: Disk, data: bytes) -> bytes:
     )  # fmt: skip
 
 
+def _place(disk: Disk, data: bytes) -> bytes:
+    """Target, unit, channel and host of a SCSI disk: parted asks those with the major of one.
+
+    Errors: ENOTTY.
+    """
+    if not disk.name.startswith("sd"):
+        raise refuse(errno.ENOTTY)
+    return bytes(8)  # struct scsi_idlun: the first one
+
+
 _CONSTANT = {
     ioctl.BLKSSZGET: _int(SECTOR),
     ioctl.BLKPBSZGET: _int(SECTOR),
@@ -182,4 +192,5 @@ _ANSWERS: dict[int, Callable[[Disk, bytes], bytes]] = {
     ioctl.BLKPG: _change,
     ioctl.HDIO_GETGEO: _geometry,
     HDIO_GET_IDENTITY: _identity,
+    SCSI_IOCTL_GET_IDLUN: _place,
 }

@@ -69,8 +69,10 @@ def test_a_program_in_a_virtual_tree_is_executed_as_a_copy(emulated, top):
     verdict, asked = play(emulated.calls("execve", "/e/program", 0, 0), 0)
     assert verdict == Done()
     given = b"//its/copy"
-    assert asked == [Redirect({0: b"//" + given[2:] + b"\0"}),
-                     Renamed(given.rjust(len("/e/program"), b"/"), b"/e/program", b"program")]
+    assert asked == [
+        Redirect({0: b"//" + given[2:] + b"\0"}),
+        Renamed(given.rjust(len("/e/program"), b"/"), b"/e/program", b"program"),
+    ]
     assert emulated.notes[-2:] == [
         ("program", "/e/program"), ("executes", VIRTUAL, "/e/program"),
     ]  # fmt: skip

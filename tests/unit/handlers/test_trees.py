@@ -11,9 +11,9 @@ import struct
 
 import pytest
 from playbook import NOW, play
-from twins import Fd, Twins
+from twins import Twins
 
-from pyview.api import Tree, attributes
+from pyview.api import File, Tree, attributes
 from pyview.api import refuse as error
 from pyview.handlers.caller import AT_FDCWD, Ids
 from pyview.openfile import O_PATH
@@ -30,7 +30,18 @@ PLAN = {
     "dangling": "none",
     "loop": "loop",
 }
-PLAIN = ("file", "dir", "empty", "to_file", "to_dir", "dangling", "loop", "none", "none/x", "file/x")
+PLAIN = (
+    "file",
+    "dir",
+    "empty",
+    "to_file",
+    "to_dir",
+    "dangling",
+    "loop",
+    "none",
+    "none/x",
+    "file/x",
+)
 NAMES = (*PLAIN, *(f"{name}/" for name in PLAIN), "dir/.", "dir/..", "file/.", "empty/.",
          "empty/..", "none/.", "dir/../file", "to_dir/inner", ".", "..", "")  # fmt: skip
 WORDS = [f"@/{name}" for name in NAMES]
@@ -83,3 +94,293 @@ FLAGS = (
 @pytest.mark.parametrize("flags", FLAGS, ids=oct)
 def test_open(tmp_path, flags):
     assert "\n".join(each(tmp_path, [("open", words, flags, 0o666) for words in WORDS])) == ""
+
+
+# -- one name ------------------------------------------------------------------------------------
+
+AT_NOFOLLOW, AT_REMOVEDIR, AT_EACCESS = 0x100, 0x200, 0x200
+
+
+def one_name(*calls):
+    """Each call on every name: `...` is where the name goes."""
+    return [
+        tuple(words if arg is ... else arg for arg in call) for call in calls for words in WORDS
+    ]
+
+
+def memory(size=256):
+    return bytearray(b"." * size)
+
+
+ONE = {
+    "stat": [("stat", ..., memory()), ("lstat", ..., memory()),
+             ("newfstatat", AT_FDCWD, ..., memory(), AT_NOFOLLOW),
+             ("statx", AT_FDCWD, ..., 0, 0x7FF, memory())],
+    "access": [("access", ..., 0), ("access", ..., os.R_OK | os.W_OK), ("access", ..., os.X_OK),
+               ("access", ..., 8), ("faccessat", AT_FDCWD, ..., os.R_OK),
+               ("faccessat2", AT_FDCWD, ..., os.R_OK, AT_NOFOLLOW | AT_EACCESS),
+               ("faccessat2", AT_FDCWD, ..., os.R_OK, 1)],
+    "readlink": [("readlink", ..., memory(64), 64), ("readlink", ..., memory(64), 2),
+                 ("readlink", ..., memory(64), 0), ("readlinkat", AT_FDCWD, ..., memory(64), -1)],
+    "truncate": [("truncate", ..., 3), ("truncate", ..., 300), ("truncate", ..., -1)],
+    "mkdir": [("mkdir", ..., 0o755), ("mkdir", ..., 0o7777), ("mkdirat", AT_FDCWD, ..., 0o700)],
+    "rmdir": [("rmdir", ...), ("unlinkat", AT_FDCWD, ..., AT_REMOVEDIR)],
+    "unlink": [("unlink", ...), ("unlinkat", AT_FDCWD, ..., 0), ("unlinkat", AT_FDCWD, ..., 1)],
+    "symlink": [("symlink", "x", ...), ("symlinkat", "", AT_FDCWD, ...)],
+    "mknod": [("mknod", ..., stat.S_IFREG | 0o644, 0), ("mknod", ..., 0o600, 0),
+              ("mknod", ..., stat.S_IFIFO | 0o644, 0), ("mknod", ..., stat.S_IFDIR | 0o755, 0),
+              ("mknodat", AT_FDCWD, ..., stat.S_IFLNK | 0o644, 0)],
+    "chmod": [("chmod", ..., 0o600), ("chmod", ..., 0o7777), ("fchmodat", AT_FDCWD, ..., 0o640)],
+    "chown": [("chown", ..., -1, -1), ("lchown", ..., os.getuid(), os.getgid()),
+              ("fchownat", AT_FDCWD, ..., -1, -1, AT_NOFOLLOW),
+              ("fchownat", AT_FDCWD, ..., -1, -1, 1)],
+    "statfs": [("statfs", ..., memory())],
+    "xattr": [("getxattr", ..., "user.none", memory(), 64), ("listxattr", ..., 0, 0),
+              ("setxattr", ..., "user.x", b"value", 5, 0), ("setxattr", ..., "user.x", b"v", 1, 2),
+              ("removexattr", ..., "user.none"), ("lgetxattr", ..., "user.none", memory(), 0)],
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("operation", ONE)
+def test_one_name(tmp_path, operation):
+    calls = [
+        tuple(bytearray(arg) if isinstance(arg, bytes | bytearray) else arg for arg in call)
+        for call in one_name(*ONE[operation])
+    ]
+    assert "\n".join(each(tmp_path, calls)) == ""
+
+
+def moments(a_seconds, a_ns, m_seconds, m_ns):
+    return bytearray(struct.pack("=qqqq", a_seconds, a_ns, m_seconds, m_ns))
+
+
+NOW_NS, OMIT = (1 << 30) - 1, (1 << 30) - 2
+
+
+@pytest.mark.parametrize(
+    "call",
+    [
+        ("utimensat", AT_FDCWD, ..., moments(5, 6, 7, 8), 0),
+        ("utimensat", AT_FDCWD, ..., moments(5, 6, 7, 8), AT_NOFOLLOW),
+        ("utimensat", AT_FDCWD, ..., moments(0, OMIT, 9, 10), 0),
+        ("utimensat", AT_FDCWD, ..., moments(9, 10, 0, OMIT), 0),
+        ("utimensat", AT_FDCWD, ..., moments(0, OMIT, 0, OMIT), 0),
+        ("utimensat", AT_FDCWD, ..., moments(0, NOW_NS, 3, 4), 0),
+        ("utimensat", AT_FDCWD, ..., moments(0, 10**9, 3, 4), 0),
+        ("utimensat", AT_FDCWD, ..., moments(0, -1, 3, 4), 0),
+        ("utimensat", AT_FDCWD, ..., moments(-5, 6, 3, 4), 0),
+        ("utimensat", AT_FDCWD, ..., 0, 0),
+        ("utimensat", AT_FDCWD, ..., 0, 1),
+        ("utime", ..., bytearray(struct.pack("=qq", 5, 7))),
+        ("utimes", ..., moments(5, 6, 7, 8)),
+        ("utimes", ..., moments(5, 10**6, 7, 8)),
+        ("futimesat", AT_FDCWD, ..., moments(5, 6, 7, 999999)),
+    ],
+    ids=lambda call: (
+        f"{call[0]}-{call[-1] if isinstance(call[-1], int) else bytes(call[-1]).hex()}"
+    ),
+)
+def test_times(tmp_path, call):
+    names = ("file", "dir", "to_file", "dangling", "none", "file/", "to_dir/.", "")
+    calls = [tuple(f"@/{name}" if arg is ... else arg for arg in call) for name in names]
+    assert "\n".join(each(tmp_path, calls)) == ""
+
+
+def test_now_is_what_the_clock_says(emulated, top):
+    play(emulated.calls("utime", "/e/file", 0))
+    assert os.stat(top / "file").st_mtime_ns == os.stat(top / "file").st_atime_ns == NOW
+
+
+# -- two names -----------------------------------------------------------------------------------
+
+NOREPLACE, EXCHANGE = 1, 2
+SHORT = ("file", "dir", "empty", "to_file", "to_dir", "dangling", "none", "file/", "dir/", "empty/",
+         "to_dir/", "none/", "dangling/", "dir/.", "dir/..", "empty/.", ".", "none/x", "file/x",
+         "dir/inner", "dir/new", "other", "empty/new/", "")  # fmt: skip
+PAIRS = list(itertools.product(SHORT, SHORT))
+TWO = {
+    "rename": ("rename", "@old", "@new"),
+    "noreplace": ("renameat2", AT_FDCWD, "@old", AT_FDCWD, "@new", NOREPLACE),
+    "link": ("link", "@old", "@new"),
+    "followed link": ("linkat", AT_FDCWD, "@old", AT_FDCWD, "@new", 0x400),
+}
+
+
+@pytest.mark.parametrize("first", SHORT)
+@pytest.mark.parametrize("kind", TWO)
+def test_two_names(tmp_path, kind, first):
+    calls = [
+        tuple({"@old": f"@/{first}", "@new": f"@/{second}"}.get(arg, arg) for arg in TWO[kind])
+        for second in SHORT
+    ]
+    assert "\n".join(each(tmp_path, calls)) == ""
+
+
+@pytest.mark.parametrize("flags", [EXCHANGE, NOREPLACE | EXCHANGE, 4, 8, NOREPLACE | 4])
+def test_flags_of_renameat2(tmp_path, flags):
+    pairs = (("file", "other"), ("file", "dir"), ("file", "none"), ("none", "file"), ("dir", "."))
+    calls = [("renameat2", AT_FDCWD, f"@/{old}", AT_FDCWD, f"@/{new}", flags) for old, new in pairs]
+    assert "\n".join(each(tmp_path, calls)) == ""
+
+
+# -- what only the caller can tell ---------------------------------------------------------------
+
+
+def refused(caller):
+    with pytest.raises(OSError) as raised:
+        play(caller)
+    return raised.value.errno
+
+
+def test_what_is_opened_is_an_open_file(emulated, top):
+    verdict, _ = play(emulated.calls("openat", AT_FDCWD, "/e/link", RW | os.O_CLOEXEC))
+    assert isinstance(verdict, Opened)
+    opened = emulated.objects[5] = verdict.object
+    assert verdict.cloexec
+    assert (opened.name, opened.rest, opened.flags) == ("/e/file", "/file", RW)
+    assert (opened.tree, opened.offset, opened.kind) == (emulated.tree, 0, stat.S_IFREG)
+    st = os.stat(top / "file")
+    assert opened.key == (st.st_dev, st.st_ino)
+    assert opened.pread(4, 2) == b"2345"
+
+
+def test_a_directory_and_a_path_are_opened_by_nobody(emulated):
+    """The tree's open() is not asked: api.Tree."""
+    for name, flags in (("/e/sub", R | D), ("/e/file", O_PATH), ("/e/link", O_PATH | N)):
+        opened = play(emulated.calls("open", name, flags))[0].object
+        assert type(opened.file).__name__ == "Directory"
+        assert opened.name == name
+
+
+def test_who_can_hold_no_descriptor_yet_opens_nothing(emulated, top):
+    emulated.holds = False
+    assert play(emulated.calls("creat", "/e/new", 0o644)) == (Opened(None), [])
+    assert not (top / "new").exists()
+
+
+def test_a_file_is_made_with_the_callers_umask(emulated, top):
+    emulated.rights = Ids(0, 0, frozenset(), 0o027)
+    before = os.umask(0)
+    try:
+        emulated.objects[5] = play(emulated.calls("creat", "/e/new", 0o7666))[0].object
+        play(emulated.calls("mkdir", "/e/dir", 0o7777))
+        play(emulated.calls("mknod", "/e/node", stat.S_IFREG | 0o666, 0))
+    finally:
+        os.umask(before)
+    modes = [stat.S_IMODE(os.stat(top / name).st_mode) for name in ("new", "dir", "node")]
+    assert modes == [0o7640, 0o1750, 0o640]
+
+
+def test_a_program_that_runs_is_not_written(emulated):
+    emulated.running.add("/e/file")
+    for flags in (W, RW):
+        assert refused(emulated.calls("open", "/e/file", flags)) == errno.ETXTBSY
+    emulated.objects[5] = play(emulated.calls("open", "/e/file", R))[0].object
+
+
+def test_a_tree_is_told_who_asks(caller, view):
+    asked = []
+
+    class Picky(Tree):
+        def lstat(self, path):
+            return attributes(stat.S_IFDIR if path == "/" else stat.S_IFREG | 0o666)
+
+        def access(self, path, mode, uid, groups):
+            asked.append((path, mode, uid, groups))
+            raise error(errno.EACCES, path)
+
+    view.mount("/p", Picky())
+    caller.rights = Ids(7, 8, frozenset((8, 9)), 0)
+    for flags, mode in ((R, 4), (W, 2), (RW, 6), (R | T, 6), (3, 6)):
+        assert refused(caller.calls("open", "/p/x", flags)) == errno.EACCES
+        assert asked.pop() == ("/x", mode, 7, frozenset((8, 9)))
+    assert refused(caller.calls("access", "/p/x", os.X_OK)) == errno.EACCES
+    assert asked.pop() == ("/x", 1, 7, frozenset((8, 9)))
+    assert play(caller.calls("access", "/p/x", 0))[0] == Emulate(0)
+    assert play(caller.calls("open", "/p/x", O_PATH))[0].object.name == "/p/x"
+    assert asked == []
+
+
+def test_what_opens_without_attributes_is_closed_again(caller, view):
+    closed = []
+
+    class Thing(File):
+        def close(self):
+            closed.append(True)
+
+    class Vague(Tree):
+        def lstat(self, path):
+            if path != "/":
+                raise error(errno.ENOENT, path)
+            return attributes(stat.S_IFDIR)
+
+        def open(self, path, flags, mode=0o777):
+            return Thing()
+
+    view.mount("/p", Vague())
+    assert refused(caller.calls("open", "/p/x", C | W, 0o600)) == errno.ENOENT
+    assert closed == [True]
+
+
+def test_pipes_and_sockets_of_a_tree_cannot_be_opened(caller, view):
+    class Odd(Tree):
+        def lstat(self, path):
+            kinds = {"/": stat.S_IFDIR, "/pipe": stat.S_IFIFO, "/socket": stat.S_IFSOCK}
+            return attributes(kinds[path] | 0o777)
+
+    view.mount("/p", Odd())
+    for name in ("/p/pipe", "/p/socket"):
+        assert refused(caller.calls("open", name, R)) == errno.ENXIO
+
+
+def test_a_mount_point_is_busy(emulated, view):
+    view.mount("/e/sub", Tree())
+    view.mount("/e/file", Tree())
+    for call, *args in (
+        ("rmdir", "/e/sub"), ("unlink", "/e/file"), ("unlinkat", AT_FDCWD, "/e/sub", AT_REMOVEDIR),
+        ("rename", "/e/sub", "/e/x"), ("rename", "/e/link", "/e/sub"),
+    ):  # fmt: skip
+        assert refused(emulated.calls(call, *args)) in (errno.EBUSY, errno.ENOSYS), call
+
+
+def test_open_files_hear_of_names_and_sizes(emulated):
+    play(emulated.calls("rename", "/e/file", "/e/sub/new"))
+    play(emulated.calls("truncate", "/e/sub/new", 4))
+    assert emulated.notes == [("renamed", "/e/file", "/e/sub/new"), ("cut", "/e/sub/new", 4)]
+
+
+def test_between_two_trees_there_is_no_way(emulated, view, top):
+    view.mount("/other", view.top("/e").tree)
+    for call in ("rename", "link"):
+        assert refused(emulated.calls(call, "/e/file", "/other/new")) == errno.EXDEV
+        assert refused(emulated.calls(call, "/e/file", str(top / "new"))) == errno.EXDEV
+        assert refused(emulated.calls(call, str(top / "file"), "/e/new")) == errno.EXDEV
+
+
+@pytest.mark.parametrize(
+    ("call", "number"),
+    [
+        ("mount", errno.EOPNOTSUPP),
+        ("acct", errno.EPERM),
+        ("swapon", errno.EPERM),
+        ("inotify_add_watch", errno.EOPNOTSUPP),
+        ("name_to_handle_at", errno.EOPNOTSUPP),
+    ],
+)
+def test_what_no_tree_can_do_is_refused(emulated, call, number):
+    row = emulated.calls(call).call
+    words = ["/e/file" if at in [path for _, path in row.paths()] else 0 for at in range(6)]
+    assert refused(emulated.calls(call, *words)) == number
+
+
+def test_calls_that_are_too_new_are_left_to_others(emulated):
+    assert refused(emulated.calls("getxattrat", AT_FDCWD, "/e/file", 0, "user.x", 0, 0)) == 38
+
+
+def test_memory_that_is_not_there_is_EFAULT(emulated):
+    for call in (
+        ("utimensat", AT_FDCWD, "/e/file", 8, 0), ("utime", "/e/file", b"short"),
+        ("setxattr", "/e/file", "user.x", b"v", 2, 0), ("symlink", 8, "/e/new"),
+        ("getxattr", "/e/file", 8, 0, 0),
+    ):  # fmt: skip
+        assert refused(emulated.calls(*call)) == errno.EFAULT, call

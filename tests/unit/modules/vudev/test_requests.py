@@ -11,6 +11,7 @@ import pytest
 
 from pyview.abi import ioctl
 from pyview.kernel import Kernel
+from pyview.modules.vudev import requests
 from pyview.modules.vudev.ramdisk import RamDisk
 
 SIZE = 100 << 20
@@ -150,3 +151,11 @@ def test_a_disk_without_partitions_has_none_to_read_again(file):
     assert refused(file.ioctl, ioctl.BLKRRPART, bytes(8)) == errno.EINVAL
     data = ioctl.pack_partition_change(ioctl.Change(ioctl.BLKPG_ADD_PARTITION, 1, 512, 512))
     assert refused(file.ioctl, ioctl.BLKPG, data) == errno.EINVAL
+
+
+def test_only_a_disk_that_is_called_so_is_a_scsi_disk(file):
+    assert refused(file.ioctl, requests.SCSI_IOCTL_GET_IDLUN, bytes(8)) == errno.ENOTTY
+    disk = RamDisk(Kernel(), "none", size=SIZE)
+    disk.companions("/dev/sda")
+    assert disk.open("/", os.O_RDWR).ioctl(requests.SCSI_IOCTL_GET_IDLUN, bytes(8)) == bytes(8)
+    disk.unmounted()

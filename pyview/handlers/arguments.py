@@ -1,0 +1,201 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""What the kernel checks of a call before it looks up a name: its error then comes first.
+
+cf. Linux fs/namei.c, fs/open.c, fs/utimes.c, fs/xattr.c: the beginnings of the calls.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import stat
+import struct
+from collections.abc import Callable
+
+from pyview.abi.stat import BILLION
+from pyview.abi.words import as_fd, signed
+from pyview.api import refuse
+from pyview.handlers.caller import Caller
+from pyview.syscalls import Role
+
+AT_NOFOLLOW, AT_REMOVEDIR, AT_EACCESS, AT_FOLLOW = 0x100, 0x200, 0x200, 0x400
+AT_NO_AUTOMOUNT, AT_EMPTY_PATH, AT_SYNC_TYPE = 0x800, 0x1000, 0x6000
+RENAME_NOREPLACE, RENAME_EXCHANGE, RENAME_WHITEOUT = 1, 2, 4
+UTIME_NOW, UTIME_OMIT = (1 << 30) - 1, (1 << 30) - 2
+XATTR_NAME_MAX, XATTR_SIZE_MAX = 255, 65536
+STATX_RESERVED = 0x80000000
+Times = tuple[int | None, int | None]
+
+#: The calls of a kind that have flags: where, and which they know.
+_FLAGS = {
+    "newfstatat": (3, AT_NOFOLLOW | AT_NO_AUTOMOUNT | AT_EMPTY_PATH),
+    "statx": (2, AT_NOFOLLOW | AT_NO_AUTOMOUNT | AT_EMPTY_PATH | AT_SYNC_TYPE),
+    "faccessat2": (3, AT_NOFOLLOW | AT_EACCESS | AT_EMPTY_PATH),
+    "fchmodat2": (3, AT_NOFOLLOW | AT_EMPTY_PATH),
+    "fchownat": (4, AT_NOFOLLOW | AT_EMPTY_PATH),
+    "linkat": (4, AT_FOLLOW | AT_EMPTY_PATH),
+    "unlinkat": (2, AT_REMOVEDIR),
+    "renameat2": (4, RENAME_NOREPLACE | RENAME_EXCHANGE | RENAME_WHITEOUT),
+    "utimensat": (3, AT_NOFOLLOW | AT_EMPTY_PATH),
+    "setxattr": (4, 3),
+    "lsetxattr": (4, 3),
+    "fsetxattr": (4, 3),
+}
+
+
+def check(caller: Caller) -> None:
+    """Raise what is wrong with the arguments whatever the name leads to."""
+    at, known = _FLAGS.get(caller.call.name, (0, -1))
+    if caller.args[at] & ~known & 0xFFFFFFFF:
+        raise refuse(errno.EINVAL)
+    test = _TESTS.get(caller.call.op)
+    if test is not None:
+        test(caller)
+
+
+def _stat(caller: Caller) -> None:
+    if caller.call.name == "statx":
+        flags, mask = caller.args[2], caller.args[3]
+        if mask & STATX_RESERVED or flags & AT_SYNC_TYPE == AT_SYNC_TYPE:
+            raise refuse(errno.EINVAL)
+
+
+def _access(caller: Caller) -> None:
+    if caller.args[1 if caller.call.name == "access" else 2] & ~7 & 0xFFFFFFFF:
+        raise refuse(errno.EINVAL)
+
+
+def _readlink(caller: Caller) -> None:
+    if as_fd(caller.args[caller.call.arg(Role.OUT) + 1]) <= 0:
+        raise refuse(errno.EINVAL)
+
+
+def _truncate(caller: Caller) -> None:
+    if signed(caller.args[1]) < 0:
+        raise refuse(errno.EINVAL)
+
+
+def _mknod(caller: Caller) -> None:
+    kind = stat.S_IFMT(caller.args[caller.call.arg(Role.MODE)])
+    if kind == stat.S_IFDIR:
+        raise refuse(errno.EPERM)
+    if kind not in (0, stat.S_IFREG, stat.S_IFCHR, stat.S_IFBLK, stat.S_IFIFO, stat.S_IFSOCK):
+        raise refuse(errno.EINVAL)
+
+
+def _symlink(caller: Caller) -> None:
+    if not caller.text(caller.args[0]):
+        raise refuse(errno.ENOENT)
+
+
+def _rename(caller: Caller) -> None:
+    flags = caller.args[4] if caller.call.name == "renameat2" else 0
+    if flags & RENAME_EXCHANGE and flags & (RENAME_NOREPLACE | RENAME_WHITEOUT):
+        raise refuse(errno.EINVAL)
+
+
+# -- times ---------------------------------------------------------------------------------------
+
+
+def _given_times(caller: Caller) -> bytes:
+    """What the call points to; b"" for now."""
+    address = caller.args[caller.call.arg(Role.STRUCT_IN)]
+    size = 16 if caller.call.name == "utime" else 32
+    data = caller.peek(address, size) if address else b""
+    if address and len(data) < size:
+        raise refuse(errno.EFAULT)
+    return data
+
+
+def _utimens(caller: Caller) -> None:
+    if caller.call.name == "utimensat":
+        _given_times(caller)  # its nanoseconds are looked at later
+    else:
+        times(caller)
+
+
+def leaves_times(caller: Caller) -> bool:
+    """Whether utimensat(2) is to change nothing: its name may then lead nowhere."""
+    data = _given_times(caller)
+    if not data or caller.call.name != "utimensat":
+        return False
+    _, first, _, second = struct.unpack("=qqqq", data)
+    return bool(first == second == UTIME_OMIT)
+
+
+def times(caller: Caller) -> Times:
+    """What a call of the utime family wants, ns since the epoch; None: left as it is.
+
+    Errors: EFAULT, EINVAL.
+    """
+    data, now = _given_times(caller), caller.now()
+    if not data:
+        return now, now
+    name = caller.call.name
+    if name == "utime":
+        first, second = struct.unpack("=qq", data)
+        return first * BILLION, second * BILLION
+    s1, part1, s2, part2 = struct.unpack("=qqqq", data)
+    if name != "utimensat":
+        if not (0 <= part1 < 10**6 and 0 <= part2 < 10**6):
+            raise refuse(errno.EINVAL)
+        return s1 * BILLION + part1 * 1000, s2 * BILLION + part2 * 1000
+    return _moment(s1, part1, now), _moment(s2, part2, now)
+
+
+def _moment(seconds: int, ns: int, now: int) -> int | None:
+    if ns == UTIME_NOW:
+        return now
+    if ns == UTIME_OMIT:
+        return None
+    if not 0 <= ns < BILLION:
+        raise refuse(errno.EINVAL)
+    return seconds * BILLION + ns
+
+
+# -- extended attributes -------------------------------------------------------------------------
+
+
+def attribute_name(caller: Caller) -> str:
+    """The name of an extended attribute.  Errors: ERANGE, EFAULT."""
+    name = caller.text(caller.args[1])
+    if not 0 < len(os.fsencode(name)) <= XATTR_NAME_MAX:
+        raise refuse(errno.ERANGE)
+    return name
+
+
+def attribute_value(caller: Caller) -> bytes:
+    """The value to be set.  Errors: E2BIG, EFAULT."""
+    size = caller.args[3]
+    if size > XATTR_SIZE_MAX:
+        raise refuse(errno.E2BIG)
+    data = caller.peek(caller.args[2], size) if size else b""
+    if len(data) < size:
+        raise refuse(errno.EFAULT)
+    return data
+
+
+def _attribute(caller: Caller) -> None:
+    """The calls with a struct xattr_args are left to programs that fall back to the others."""
+    if caller.call.name.endswith("xattrat"):
+        raise refuse(errno.ENOSYS)
+    if caller.call.op != "listxattr":
+        attribute_name(caller)
+    if caller.call.op == "setxattr":
+        attribute_value(caller)
+
+
+_TESTS: dict[str, Callable[[Caller], object]] = {
+    "stat": _stat,
+    "access": _access,
+    "readlink": _readlink,
+    "truncate": _truncate,
+    "mknod": _mknod,
+    "symlink": _symlink,
+    "rename": _rename,
+    "utimens": _utimens,
+    "getxattr": _attribute,
+    "setxattr": _attribute,
+    "listxattr": _attribute,
+    "removexattr": _attribute,
+}

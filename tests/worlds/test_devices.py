@@ -1,0 +1,439 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Disks made of files, and the real tools: what each makes, the other reads.
+
+In a view the tools work on devices; outside they do the same on plain files, and are the oracle.
+"""
+
+from __future__ import annotations
+
+import os
+import random
+import re
+import shlex
+import signal
+import subprocess
+
+import pytest
+from worlds.world import core_of, kill_all, marked
+
+UUID = "8f8b2d8e-0000-4000-8000-123456789abc"
+SAME = {"E2FSPROGS_FAKE_TIME": "1600000000", "UUID": UUID}
+MKE2FS = f"mke2fs -q -F -t ext4 -U {UUID} -E hash_seed={UUID},nodiscard"
+TABLE = """label: dos
+label-id: 0x12345678
+start=2048,size=40960,type=83
+start=43008,size=20480,type=c
+start=63488,type=5
+start=65536,size=16384,type=82
+start=83968,type=83
+"""
+E2FS = ("mke2fs", "e2fsck", "debugfs")
+
+
+@pytest.fixture
+def view(worlds, tmp_path):
+    """view(SCRIPT): run it in a view that has vudev, in an empty directory; all that it printed."""
+
+    def run(script, *, status=0, **options):
+        text = f"exec 2>&1; vu_insmod vudev || exit; {script}"
+        done = worlds["view"].run(text, cwd=tmp_path, env=SAME, check=False, **options)
+        worlds["view"].expect(done, status)
+        return done.stdout
+
+    return run
+
+
+@pytest.fixture
+def outside(native, tmp_path):
+    """outside(SCRIPT): the same without a view."""
+    return lambda script, **options: (
+        native.run(f"exec 2>&1; {script}", cwd=tmp_path, env=SAME, **options).stdout
+    )
+
+
+def make(path, size):
+    with open(path, "wb") as file:
+        file.truncate(size)
+    return path
+
+
+def piece(path, start, sectors):
+    """Bytes of a file, in sectors of 512 bytes."""
+    with open(path, "rb") as file:
+        file.seek(start * 512)
+        return file.read(sectors * 512)
+
+
+def entries(dump):
+    """The partitions that sfdisk --dump tells of, without the name of their disk."""
+    return re.findall(r"^\S*?(\d+) : (start=.*)$", dump, re.MULTILINE)
+
+
+# -- the lecture's demo ------------------------------------------------------------------------
+@pytest.mark.needs("fdisk", "mkfs.ext2", "script")
+def test_the_demo_runs_as_typed_on_a_terminal(worlds, native, tmp_path):
+    lines = [
+        "vu_insmod vudev",
+        "mount -t vudevmbr mydisk /dev/hda",
+        "/sbin/fdisk /dev/hda",
+        *("n", "p", "1", "", "", "w"),
+        "ls /dev/hda1",
+        "/sbin/mkfs.ext2 /dev/hda1",
+        "/sbin/fsck.ext2 -f /dev/hda1",
+        "exit",
+    ]
+    native.run("truncate -s 1G mydisk", cwd=tmp_path)
+    done = worlds["view"].run(
+        ["script", "-qec", "sh", "/dev/null"],
+        cwd=tmp_path,
+        input="\n".join(lines) + "\n",
+    )
+    assert re.search(r"Pass 5: .*\s+/dev/hda1: 11/65536 files", done.stdout), done.stdout
+    native.run(
+        "truncate -s 1G plain && printf 'n\\np\\n1\\n\\n\\nw\\n' | fdisk plain", cwd=tmp_path
+    )
+    made, plain = (
+        native.run(["sfdisk", "--dump", name], cwd=tmp_path).stdout for name in ("mydisk", "plain")
+    )
+    assert (
+        entries(made) == entries(plain) == [("1", "start=        2048, size=     2095104, type=83")]
+    )
+    checked = native.run(["e2fsck", "-fn", "mydisk?offset=1048576"], cwd=tmp_path)
+    assert "11/65536 files" in checked.stdout
+    assert os.stat(tmp_path / "mydisk").st_blocks * 512 < 64 << 20  # it is sparse still
+
+
+# -- the same bytes ----------------------------------------------------------------------------
+@pytest.mark.needs("sfdisk", *E2FS, "tune2fs", "resize2fs", "mkfs.vfat", "mkswap", "cmp")
+def test_the_file_holds_the_bytes_that_the_tools_write_to_plain_files(view, outside, tmp_path):
+    """A table with logical partitions; ext4, vfat and swap; changed, filled and made larger."""
+    (tmp_path / "table").write_text(TABLE)
+    (tmp_path / "hello").write_text("hello\n" * 3000)
+    os.utime(tmp_path / "hello", (1600000000, 1600000000))
+
+    def steps(ext4, vfat, swap):
+        return f"""
+            {MKE2FS} {ext4} 8M && tune2fs -L label -c 30 {ext4} && resize2fs {ext4} &&
+            debugfs -w -R 'write hello hello' {ext4} && e2fsck -fn {ext4} &&
+            mkfs.vfat --invariant -h 0 -g 255/63 {vfat} && mkswap -U {UUID} {swap} || exit
+        """
+
+    make(tmp_path / "disk", 64 << 20)
+    view(f"""
+        mount -t vudevmbr disk /dev/hda && sfdisk -q /dev/hda <table || exit
+        {steps("/dev/hda1", "/dev/hda2", "/dev/hda5")}
+        dd if=hello of=/dev/hda6 bs=1000 seek=7 conv=notrunc && umount /dev/hda
+    """)
+    for name, sectors in (("ext4", 40960), ("vfat", 20480), ("swap", 16384), ("raw", 47104)):
+        make(tmp_path / name, sectors * 512)
+    make(tmp_path / "plain", 64 << 20)
+    outside(f"""
+        sfdisk -q plain <table || exit
+        {steps("ext4", "vfat", "swap")}
+        dd if=hello of=raw bs=1000 seek=7 conv=notrunc && e2fsck -fn 'disk?offset=1048576'
+    """)
+    disk = tmp_path / "disk"
+    for name, start in (("ext4", 2048), ("vfat", 43008), ("swap", 65536), ("raw", 83968)):
+        expected = (tmp_path / name).read_bytes()
+        assert piece(disk, start, len(expected) // 512) == expected, name
+    for start, sectors in ((0, 2048), (63488, 2048), (81920, 2048)):  # the tables
+        assert piece(disk, start, sectors) == piece(tmp_path / "plain", start, sectors)
+
+
+@pytest.mark.needs("parted", "sgdisk", "sfdisk", *E2FS, "resize2fs")
+@pytest.mark.parametrize("device", ["/dev/hda", "/dev/sda", "/dev/ubda"])
+def test_parted_and_sgdisk_make_resize_and_remove_partitions(view, outside, tmp_path, device):
+    make(tmp_path / "disk", 64 << 20)
+    said = view(f"""
+        mount -t vudevmbr disk {device} || exit
+        parted -s {device} mklabel gpt mkpart one ext4 1MiB 20MiB mkpart two fat32 20MiB 30MiB &&
+        echo {device}* && mke2fs -q {device}1 </dev/null &&
+        parted -s {device} rm 2 resizepart 1 40MiB && resize2fs {device}1 &&
+        e2fsck -fn {device}1 &&
+        sgdisk -n 3:0:+8M -t 3:8300 -c 3:three {device} && echo {device}* && sgdisk -v {device} &&
+        umount {device} && echo {device}?*
+    """)
+    assert f"{device} {device}1 {device}2\n" in said
+    assert f"{device} {device}1 {device}3\n" in said
+    assert said.endswith(f"{device}?*\n")
+    found = entries(outside("sgdisk -v disk && sfdisk --dump disk"))
+    linux = "0FC63DAF-8483-4772-8E79-3D69D8477DE4"
+    assert [(n, re.sub(r", uuid=[^,]*", "", text)) for n, text in found] == [
+        ("1", f'start=        2048, size=       79872, type={linux}, name="one"'),
+        ("3", f'start=       81920, size=       16384, type={linux}, name="three"'),
+    ]
+    outside("e2fsck -fn 'disk?offset=1048576'")
+
+
+@pytest.mark.needs("blkid", "lsblk", "wipefs", "hdparm", "blockdev", "sfdisk", "mke2fs", "fdisk")
+def test_what_looks_at_disks_sees_one(view, outside, tmp_path):
+    (tmp_path / "table").write_text(TABLE)
+    make(tmp_path / "disk", 64 << 20)
+    outside(f"sfdisk -q disk <table && {MKE2FS} -L label -E offset=1048576 disk 20M")
+    said = view("""
+        mount -t vudevmbr disk /dev/hda || exit
+        echo ---; blkid -p /dev/hda1
+        echo ---; lsblk -rbno NAME,MAJ:MIN,SIZE,RO,TYPE /dev/hda
+        echo ---; wipefs -n /dev/hda1
+        echo ---; hdparm -g /dev/hda
+        echo ---; blockdev --getsize64 --getss --getpbsz --getro --rereadpt /dev/hda; echo $?
+        echo ---; fdisk -l /dev/hda
+        echo ---; grep hda /proc/partitions
+        echo ---; stat -c '%F %t:%T %s' /dev/hda /dev/hda1
+        echo ---; fsck -fn /dev/hda1
+    """).split("---\n")[1:]
+    blkid, lsblk, wipefs, hdparm, blockdev, fdisk, proc, stat, fsck = said
+    assert f'UUID="{UUID}"' in blkid
+    assert 'PART_ENTRY_OFFSET="2048" PART_ENTRY_SIZE="40960"' in blkid
+    assert lsblk.splitlines() == [
+        "hda 3:0 67108864 0 disk", "hda1 3:1 20971520 0 part", "hda2 3:2 10485760 0 part",
+        "hda3 3:3 1024 0 part", "hda5 3:5 8388608 0 part", "hda6 3:6 24117248 0 part",
+    ]  # fmt: skip
+    assert "ext4" in wipefs
+    assert "geometry      = 8/255/63, sectors = 131072, start = 0" in hdparm
+    assert blockdev.split() == ["67108864", "512", "512", "0", "0"]
+    assert len(re.findall("^/dev/hda[12356] ", fdisk, re.MULTILINE)) == 5
+    assert [line.split() for line in proc.splitlines()] == [
+        ["3", "0", "65536", "hda"], ["3", "1", "20480", "hda1"], ["3", "2", "10240", "hda2"],
+        ["3", "3", "1", "hda3"], ["3", "5", "8192", "hda5"], ["3", "6", "23552", "hda6"],
+    ]  # fmt: skip
+    assert stat.splitlines() == ["block special file 3:0 0", "block special file 3:1 0"]
+    assert "Pass 5" in fsck
+
+
+# -- UML's disks -------------------------------------------------------------------------------
+@pytest.fixture
+def root_fs(outside, tmp_path):
+    """An image with a file system that holds `hello`; nobody may write to it."""
+    (tmp_path / "top").mkdir()
+    (tmp_path / "top" / "hello").write_text("hello\n")
+    make(tmp_path / "root_fs", 32 << 20)
+    outside(f"{MKE2FS} -d top root_fs && chmod 444 root_fs")
+    return tmp_path / "root_fs"
+
+
+@pytest.mark.needs(*E2FS, "uml_moo")
+def test_two_views_share_an_image_each_with_a_cow_file_of_its_own(
+    worlds, outside, root_fs, tmp_path
+):
+    before = root_fs.read_bytes()
+    script = """
+        exec 2>&1; vu_insmod vudev && mount -t vudevubd -o cow=$0.cow root_fs /dev/ubda || exit
+        echo "of $0" >$0.txt && debugfs -w -R "write $0.txt $0" /dev/ubda
+        echo ready; read go
+        debugfs -R 'ls -p' /dev/ubda; umount /dev/ubda && echo flushed
+    """
+    names = ("one", "two")
+    with (
+        worlds["view"].start(["sh", "-c", script, "one"], cwd=tmp_path) as one,
+        worlds["view"].start(["sh", "-c", script, "two"], cwd=tmp_path) as two,
+    ):
+        for process in (one, two):
+            assert "ready\n" in iter(process.stdout.readline, "")
+        for process, name, other in ((one, *names), (two, *names[::-1])):
+            said, _ = process.communicate("\n", 20)
+            assert f"/{name}/" in said
+            assert f"/{other}/" not in said
+            assert said.endswith("flushed\n")
+    for name in names:
+        said = outside(f"""
+            uml_moo -b root_fs {name}.cow theirs && vu_moo -b root_fs {name}.cow ours &&
+            cmp theirs ours && e2fsck -fn theirs && debugfs -R 'cat {name}' theirs
+            rm theirs ours
+        """)
+        assert f"of {name}\n" in said
+    assert root_fs.read_bytes() == before
+
+
+@pytest.mark.needs("uml_mkcow", "uml_moo", "cmp")
+def test_cow_files_are_umls_own_in_a_view_and_outside(view, outside, root_fs):
+    script = """
+        uml_mkcow theirs.cow root_fs && vu_mkcow ours.cow root_fs && cmp theirs.cow ours.cow &&
+        uml_moo theirs.cow theirs && vu_moo ours.cow ours && cmp theirs ours && cmp ours root_fs &&
+        rm ours theirs ours.cow theirs.cow && echo same
+    """
+    assert outside(script).endswith("same\n")
+    assert view(script).endswith("same\n")
+
+
+@pytest.mark.limit(80)
+@pytest.mark.needs(*E2FS, "uml_moo")
+@pytest.mark.parametrize("seed", range(4))
+def test_a_core_that_is_killed_loses_nothing_that_was_synced(
+    worlds, outside, root_fs, tmp_path, seed
+):
+    """debugfs syncs what it writes before it ends; what it had told of by then must be there."""
+    script = """
+        exec 2>&1; vu_insmod vudev && mount -t vudevubd -o cow=my.cow root_fs /dev/ubda || exit
+        i=0; while :; do
+            i=$((i + 1)); head -c $((i * 4999)) /dev/zero | tr '\\0' x >file
+            debugfs -w -R "write file f$i" /dev/ubda >/dev/null 2>&1 && echo "did $i"
+        done
+    """
+    chance = random.Random(seed)
+    wanted, delay = chance.randrange(1, 6), chance.random() * 0.05
+    world = worlds["view"]
+    mark = world.mark()
+    with world.start(script, cwd=tmp_path, mark=mark) as process:
+        told = []
+        for line in iter(process.stdout.readline, ""):
+            told.append(line)
+            if line == f"did {wanted}\n":
+                break
+        assert told[-1:] == [f"did {wanted}\n"], told
+        core = next(filter(None, map(core_of, marked(mark))))
+        pidfd = os.pidfd_open(core)
+        try:
+            try:
+                process.wait(delay)
+            except subprocess.TimeoutExpired:
+                pass
+            signal.pidfd_send_signal(pidfd, signal.SIGKILL)
+        finally:
+            os.close(pidfd)
+        rest = process.communicate(timeout=20)[0]
+        kill_all(process, mark)
+    told += rest.splitlines(keepends=True)
+    last = max(int(n) for line in told for n in re.findall(r"did (\d+)\n", line))
+    said = outside(f"""
+        uml_moo -b root_fs my.cow theirs && vu_moo -b root_fs my.cow ours && cmp theirs ours || exit
+        e2fsck -fy theirs; test $? -le 1 && e2fsck -fn theirs || exit
+        for i in $(seq {last}); do debugfs -R "cat f$i" theirs 2>/dev/null | tr -d x | wc -c; done
+        for i in $(seq {last}); do debugfs -R "stat f$i" theirs 2>/dev/null | grep ^User; done
+    """)
+    sizes = [int(n) for n in re.findall(r"^User:.* Size: (\d+)", said, re.MULTILINE)]
+    assert sizes == [i * 4999 for i in range(1, last + 1)], said
+    assert said.split("\nUser")[0].split()[-last:] == ["0"] * last, said
+
+
+# -- other formats, other places ---------------------------------------------------------------
+@pytest.mark.needs("qemu-img", "cmp", "e2fsck")
+def test_a_qcow2_image_and_its_overlay_hold_what_qemu_says(view, outside, root_fs):
+    outside("""
+        qemu-img convert -c -f raw -O qcow2 root_fs base.qcow2 &&
+        qemu-img create -f qcow2 -b base.qcow2 -F qcow2 top.qcow2 &&
+        qemu-img convert -f qcow2 -O raw top.qcow2 expected
+    """)
+    said = view("""
+        mount -t vudevqcow2 -o ro top.qcow2 /dev/vda && cmp /dev/vda expected &&
+        e2fsck -fn /dev/vda && { ! dd if=/dev/zero of=/dev/vda count=1; } && umount /dev/vda
+    """)
+    assert "Read-only file system" in said
+
+
+@pytest.mark.needs("nbdkit", "e2fsck", "mke2fs", "cmp")
+@pytest.mark.parametrize("where", ["outside", "inside"])
+def test_a_disk_of_an_nbd_server_outside_the_view_and_in_it(worlds, tmp_path, where):
+    make(tmp_path / "served", 16 << 20)
+    serve = "nbdkit -U $PWD/sock -P pid file served"
+    use = f"""
+        mount -t vudevnbd unix:$PWD/sock /dev/nbd0 && {MKE2FS} /dev/nbd0 && sync &&
+        e2fsck -fn /dev/nbd0 && umount /dev/nbd0; status=$?
+    """
+    stop = "kill $(cat pid); exit $status"
+    start = f"vu_insmod vudev; {use}"
+    text = f"{serve}; {start} {stop}"
+    if where == "outside":
+        text = (
+            f"{serve}; pyview -N -- sh -c {shlex.quote(start + 'exit $status')}; status=$?; {stop}"
+        )
+    world = worlds["view" if where == "inside" else "native"]
+    done = world.run(text, cwd=tmp_path, env=SAME)
+    assert "Pass 5" in done.stdout
+    make(tmp_path / "plain", 16 << 20)
+    worlds["native"].run(f"{MKE2FS} plain && cmp plain served", cwd=tmp_path, env=SAME)
+
+
+@pytest.mark.needs("qemu-nbd", "e2fsck", "mke2fs", "cmp", "qemu-img")
+def test_qemu_nbd_keeps_in_qcow2_what_a_view_writes(worlds, tmp_path):
+    use = f"""
+        vu_insmod vudev; mount -t vudevnbd unix:$PWD/sock /dev/nbd0 && {MKE2FS} /dev/nbd0 &&
+        e2fsck -fn /dev/nbd0 && umount /dev/nbd0
+    """
+    worlds["native"].run(
+        f"""
+        qemu-img create -f qcow2 disk.qcow2 16M &&
+        qemu-nbd -k $PWD/sock -f qcow2 --fork --pid-file=pid disk.qcow2 &&
+        pyview -N -- sh -c {shlex.quote(use)}; status=$?
+        while test -s pid && kill $(cat pid) 2>/dev/null; do :; done
+        truncate -s 16M plain && {MKE2FS} plain && qemu-img compare disk.qcow2 plain && exit $status
+        """,
+        cwd=tmp_path,
+        env=SAME,
+    )
+
+
+@pytest.mark.needs(*E2FS, "sfdisk", "cmp")
+def test_partitions_of_a_cow_disk_of_an_image_in_another_mount(worlds, outside, tmp_path):
+    (tmp_path / "table").write_text(TABLE)
+    make(tmp_path / "image", 64 << 20)
+    worlds["emulated"].run(
+        f"""
+        exec 2>&1; vu_insmod vudev && mount -t vudevubd -o cow=my.cow image /dev/ubda &&
+        mount -t vudevmbr /dev/ubda /dev/hda && sfdisk -q /dev/hda <table && {MKE2FS} /dev/hda1 &&
+        e2fsck -fn /dev/hda1 && ! umount /dev/ubda && umount /dev/hda && umount /dev/ubda
+        """,
+        cwd=tmp_path,
+        env=SAME,
+    )
+    outside(f"""
+        vu_moo -b image my.cow merged && truncate -s 20M plain && {MKE2FS} plain &&
+        cmp -n 20971520 -i 1048576:0 merged plain && sfdisk --verify merged
+    """)
+    assert not any(piece(tmp_path / "image", 0, 2048))
+
+
+# -- what goes wrong ---------------------------------------------------------------------------
+REFUSED = [
+    ("vudevmbr nothing /dev/hda", "nothing: No such file or directory"),
+    ("vudevmbr empty /dev/hda", "empty: shorter than a sector"),
+    ("vudevmbr top /dev/hda", "top: Is a directory"),
+    ("vudevmbr -o bogus disk /dev/hda", "unknown option: bogus"),
+    ("vudevmbr -o mode=9 disk /dev/hda", "mode=9: Invalid argument"),
+    ("vudevmbr -o char,block disk /dev/hda", "char,block: Invalid argument"),
+    ("vudevmbr disk /dev/hdb", "disk: Device or resource busy"),
+    ("vudevmbr root_fs /dev/hda", "root_fs: Permission denied"),
+    ("vudevubd nothing /dev/ubda", "nothing: No such file or directory"),
+    ("vudevubd -o cow=new.cow nothing /dev/ubda", "nothing: No such file or directory"),
+    ("vudevubd -o cow=short root_fs /dev/ubda", "short: not a COW file"),
+    ("vudevubd -o cow=other.cow root_fs /dev/ubda", "other.cow: .*root_fs"),
+    ("vudevubd -o cow=nowhere/my.cow root_fs /dev/ubda", "nowhere/my.cow: No such file"),
+    ("vudevubd -o ro,newbacking,cow=other.cow root_fs /dev/ubda", "ro forbids"),
+    ("vudevqcow2 short /dev/vda", "short: not a qcow2 image"),
+    ("vudevnbd unix:$PWD/nosock /dev/nbd0", "nosock: No such file or directory"),
+    ("vudevramdisk -o size=bogus none /dev/ram0", "size: not a number: bogus"),
+]
+
+
+def test_what_cannot_be_mounted_is_one_line_and_changes_nothing(view, root_fs, tmp_path):
+    make(tmp_path / "disk", 1 << 20)
+    make(tmp_path / "empty", 0)
+    make(tmp_path / "short", 3 << 20)
+    (tmp_path / "top").joinpath("x").write_text("")
+    files = sorted({path.name for path in tmp_path.iterdir()} | {"other.cow"})
+    script = "vu_mkcow other.cow short >/dev/null; mount -t vudevmbr disk /dev/hdb; mount >was;"
+    for arguments, _ in REFUSED:
+        script += f"echo ---; mount -t {arguments}; echo $?;"
+    said = view(script + "echo ---; mount | cmp - was && rm was").split("---\n")
+    for (arguments, why), text in zip(REFUSED, said[1:], strict=False):
+        assert re.fullmatch(rf"mount: .*{why}.*\n1\n", text), (arguments, text)
+    assert said[-1] == ""
+    assert sorted(path.name for path in tmp_path.iterdir()) == files
+
+
+def test_a_disk_that_is_in_use_stays_and_a_read_only_one_stays_as_it_is(view, tmp_path):
+    disk = make(tmp_path / "disk", 1 << 20)
+    said = view("""
+        mount -t vudevmbr disk /dev/hda || exit
+        exec 5</dev/hda; umount /dev/hda && exit 3; exec 5<&-
+        umount /dev/hda && umount /dev/hda && exit 4
+        mount -o ro -t vudevmbr disk /dev/hda && echo x >/dev/hda && exit 5
+        mount -t vudevmbr disk /dev/hda && exit 6
+        blockdev --getro /dev/hda; umount /dev/hda; ls /dev/hda
+    """, status=2)  # fmt: skip
+    assert re.search(r"umount: .*(resource busy|target is busy)", said)
+    assert re.search(r"umount: /dev/hda: (not mounted|No such file)", said)
+    assert "Read-only file system" in said
+    assert re.search(r"mount: .*busy", said)
+    assert "\n1\n" in said
+    assert not any(disk.read_bytes())
