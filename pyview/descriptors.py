@@ -14,7 +14,7 @@ import select
 from collections.abc import Callable, Iterator
 
 from pyview import core
-from pyview.locks import LOCKS
+from pyview.locks import EVERYTHING, LOCKS
 from pyview.openfile import O_PATH, OpenFile, Position
 from pyview.pages import Pages
 from pyview.paths import Found
@@ -139,6 +139,8 @@ class Descriptors:
         opened.socket = -1
         for key in LOCKS.forget(("file", id(opened))):
             self._wake(key)
+        for process in opened.lockers:  # they have closed it: fcntl(2), record locks
+            LOCKS.release(opened.key, ("process", process), EVERYTHING)
         self._wake(opened.key)
         if opened.pages is not None:
             self._ended.setdefault(opened.key, []).append(opened)

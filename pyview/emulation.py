@@ -9,7 +9,7 @@ from functools import partial
 from typing import Any, Protocol
 
 from pyview import core
-from pyview.api import Device, File
+from pyview.api import Device, File, Tree
 from pyview.descriptors import Descriptors, StandIn
 from pyview.locks import LOCKS
 from pyview.openfile import OpenFile
@@ -34,7 +34,7 @@ class Emulation:
 
     def __init__(self, loop: Loop) -> None:
         self._loop = loop
-        self.descriptors = Descriptors(self.wake, self._close)
+        self.descriptors = Descriptors(self.wake, self.close)
         self.workers = Workers()
         core.watch(self.workers.fd)
         self._sleepers: dict[Hashable, set[int]] = {}
@@ -55,19 +55,23 @@ class Emulation:
         self._loop.device_changed(opened)
         self.descriptors.refresh()
 
-    def sync(self, view: View) -> None:
-        files: dict[int, tuple[File, str]] = {
-            id(m.tree): (m.tree, m.target) for m in view.mounts if isinstance(m.tree, Device)
-        }
+    def unsynced(self, view: View) -> list[tuple[Tree | None, Callable[[], None]]]:
+        """What makes durable what a view's devices and open files hold; with a slow one's tree."""
+        found: list[tuple[Tree | None, Callable[[], None]]] = []
+
+        def add(file: File, tree: Tree, name: str, run: Callable[[], None]) -> None:
+            found.append((tree if file.slow else None, partial(self._loop.farewell, name, run)))
+
+        devices = {mount.tree: mount.target for mount in view.mounts}
         for opened in self.descriptors.opened():
             if opened.pages is not None:
-                self._loop.farewell(opened.name, opened.pages.write_back)
-            files.setdefault(id(opened.file), (opened.file, opened.name))
-        for file, name in files.values():
-            if file.slow:
-                self.workers.submit(file, file.fsync, lambda value, error: None)
-            else:
-                self._loop.farewell(name, file.fsync)
+                add(opened.file, opened.tree, opened.name, opened.pages.write_back)
+            if opened.tree not in devices or not isinstance(opened.tree, Device):
+                add(opened.file, opened.tree, opened.name, opened.file.fsync)
+        for tree, target in devices.items():
+            if isinstance(tree, Device):
+                add(tree, tree, target, tree.fsync)
+        return found
 
     def still_mapped(self, maps: int) -> None:
         """Find out what processes with this pv_mm.maps no longer have mapped."""
@@ -101,6 +105,7 @@ class Emulation:
             tids.discard(tid)
             if not tids:
                 del self._sleepers[on]
+        LOCKS.waits_no_more(tid)
 
     def done(self, tid: int) -> None:
         """A task's call is over."""
@@ -135,12 +140,24 @@ class Emulation:
         elif record is not None and LOCKS.has(("process", tid)):
             record.mm.maps = self.descriptors.holds_locks(0)
         last = not any(record.mm.maps == maps for record in core.tasks())
-        for pages in self.descriptors.mapped(maps):
-            if pages.file.slow:
-                self.workers.submit(pages.file, pages.write_back, partial(self._written, pages))
+        mapped = self.descriptors.mapped(maps)
+        slow = [pages for pages in mapped if pages.file.slow]
+        left = len(slow)
+
+        def written(pages: Pages, _value: Any, error: BaseException | None) -> None:
+            nonlocal left
+            left -= 1
+            if error is not None:
+                self._guarded_write_back(pages)  # says what is wrong
+            if last and not left:
+                self.descriptors.ended(maps)  # not while its pages are being read
+
+        for pages in mapped:
+            if pages in slow:
+                self.workers.once(pages.write_back, partial(written, pages))
             else:
                 self._guarded_write_back(pages)
-        if last:
+        if last and not slow:
             self.descriptors.ended(maps)
 
     def _guarded_write_back(self, pages: Pages) -> None:
@@ -148,14 +165,12 @@ class Emulation:
         if holder is not None:
             self._loop.farewell(holder.name, pages.write_back)
 
-    def _written(self, pages: Pages, _value: Any, error: BaseException | None) -> None:
-        if error is not None:
-            self._guarded_write_back(pages)  # says what is wrong
-
-    def _close(self, opened: OpenFile) -> None:
+    def close(self, opened: OpenFile) -> None:
+        """Nobody has a file open any more."""
         file = opened.file
         if file.slow:
-            self.workers.submit(file, file.close, lambda value, error: self.workers.forget(file))
+            close = partial(self._loop.farewell, opened.name, file.close)
+            self.workers.submit(opened.tree, close, lambda value, error: None)
         else:
             self._loop.farewell(opened.name, file.close)
 

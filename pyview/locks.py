@@ -69,7 +69,7 @@ class Locks:
         if other is not None:
             if not waiting:
                 raise refuse(errno.EAGAIN)
-            if self._would_wait_for(other.owner, owner, set()):
+            if owner[0] == "process" and self._would_wait_for(other.owner, owner, set()):
                 raise refuse(errno.EDEADLK)
             self._waits[waiting] = (key, owner, other)
             raise Wait
@@ -100,6 +100,10 @@ class Locks:
                 return True
         return False
 
+    def waits_no_more(self, thread: int) -> None:
+        """It has got what it waited for, or has given up."""
+        self._waits.pop(thread, None)
+
     def release(self, key: Hashable, owner: Owner, wanted: Range) -> None:
         """Give up what the owner has there."""
         left: list[Lock] = []
@@ -115,6 +119,10 @@ class Locks:
             self._held[key] = left
         else:
             self._held.pop(key, None)
+
+    def mode(self, key: Hashable, owner: Owner) -> bool | None:
+        """Whether the owner's first lock is an exclusive one; None when it has none."""
+        return next((k.exclusive for k in self._held.get(key, ()) if k.owner == owner), None)
 
     def has(self, owner: Owner) -> bool:
         """Whether the owner has locked anything."""

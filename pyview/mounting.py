@@ -47,8 +47,11 @@ class Core(Protocol):
     def child(self, pid: int, name: str) -> View:
         """Make a process the first of a new child view.  Errors: EINVAL, EAGAIN."""
 
-    def apart(self, action: Callable[[], Any], then: Then) -> None:
-        """Run what may take long in a thread, then call `then(result, error)` in the core's own."""
+    def apart(self, action: Callable[[], Any], then: Then, tree: Tree | None = None) -> None:
+        """Run what may take long in a thread, then call `then(result, error)` in the core's own.
+
+        The thread is that of a slow `tree`, after what it has to do already, or one for this alone.
+        """
 
     def debug(self, view: View, pid: int, tags: frozenset[str]) -> None:
         """From now on these tags hold in the view (pid 0), or for a process and its children."""
@@ -144,7 +147,7 @@ class Mounting:
 
     def _why(self, target: str, error: BaseException) -> str:
         """One line about what a module raised; its own mistakes are logged, and EIO."""
-        if isinstance(error, ModuleError):
+        if isinstance(error, ModuleError | Refused):
             return str(error)
         if not isinstance(error, OSError):
             self._core.log(traced(error))
@@ -204,6 +207,22 @@ class Mounting:
     def _umount(self, view: View, _pid: int, words: Sequence[str]) -> Answer | Later:
         """[flags, target...]; flags hold "l" (lazy: busy or not) and "f" (not asking the tree)."""
         flags, *targets = words
+        slow = [m.tree for t in targets if (m := view.top(t)) and getattr(m.tree, "slow", False)]
+        if not slow:
+            return self._umount_now(view, flags, targets)
+        later = Later()
+
+        def closed(_value: Any, _error: BaseException | None) -> None:
+            try:
+                self._umount_now(view, flags, targets).then(lambda answer: later.done(*answer))
+            except (Refused, OSError) as error:
+                later.done(1, self._why(targets[0], error))
+
+        # What was closed before may still be closing in the tree's own thread.
+        self._core.apart(lambda: None, closed, slow[0])
+        return later
+
+    def _umount_now(self, view: View, flags: str, targets: Sequence[str]) -> Later:
         going = []
         for target in targets:
             mount = self._top(view, target)

@@ -51,7 +51,7 @@ class OpenFile:
     """
 
     __slots__ = (
-        "at", "file", "flags", "in_c", "key", "kind", "listing", "mount", "name", "pages",
+        "at", "file", "flags", "in_c", "key", "kind", "listing", "lockers", "mount", "name", "pages",
         "polls", "rest", "shown_ready", "socket", "tree",
     )  # fmt: skip
 
@@ -69,6 +69,7 @@ class OpenFile:
         self.socket = -1  # the core's end of the socket pair
         self.in_c = False  # C has an entry for it, which is `at`
         self.listing: list[tuple[str, int, int]] | None = None
+        self.lockers: set[int] = set()  # processes that have locked something through it
         self.pages: Pages | None = None  # while the file is mapped somewhere
 
     @property

@@ -16,7 +16,7 @@ from collections.abc import Callable, Hashable
 from typing import Any, Protocol
 
 from pyview import core
-from pyview.api import refuse
+from pyview.api import Tree, refuse
 from pyview.descriptors import Descriptors, StandIn, name_of
 from pyview.handlers.caller import AT_FDCWD, Ids
 from pyview.openfile import OpenFile
@@ -76,8 +76,8 @@ class Session(Protocol):
     def still_mapped(self, maps: int) -> None:
         """Some process with this pv_mm.maps has unmapped something."""
 
-    def sync(self, view: View) -> None:
-        """Make durable what the devices of a view hold."""
+    def unsynced(self, view: View) -> list[tuple[Tree | None, Callable[[], None]]]:
+        """What makes durable what a view's devices and open files hold; with a slow one's tree."""
 
     def device_changed(self, opened: OpenFile) -> None:
         """An ioctl on a device has been answered."""
@@ -194,8 +194,8 @@ class Task:
     def settle(self) -> None:
         self.session.descriptors.settle()
 
-    def sync(self) -> None:
-        self.session.sync(self.view)
+    def unsynced(self) -> list[tuple[Tree | None, Callable[[], None]]]:
+        return self.session.unsynced(self.view)
 
     def wake(self, on: Hashable) -> None:
         self.session.wake(on)
@@ -451,11 +451,14 @@ def _mount_lines(view: View, kind: str) -> list[str]:
             continue
         target, source = _escaped(mount.target or "/"), _escaped(mount.source)
         sort = _escaped(mount.kind or "none")
+        given = mount.options.split(",")
+        words = [word for word in given if word and word not in ("ro", "rw")]
+        how = _escaped(",".join(["ro" if "ro" in given else "rw", *words]))
         if kind == "mounts":
-            lines.append(f"{source} {target} {sort} rw 0 0\n")
+            lines.append(f"{source} {target} {sort} {how} 0 0\n")
         elif kind == "mountinfo":
             number = 1000000 + mount.epoch
-            lines.append(f"{number} 1 0:0 / {target} rw - {sort} {source} rw\n")
+            lines.append(f"{number} 1 0:0 / {target} rw - {sort} {source} {how}\n")
         else:
             lines.append(f"device {source} mounted on {target} with fstype {sort}\n")
     return lines

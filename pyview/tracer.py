@@ -182,12 +182,15 @@ class Tracer(Views):
         self._parked[tid] = token
 
         def then(value: Any, error: BaseException | None) -> None:
-            if self._parked.get(tid) is not token:
-                handler.close()  # the task was killed meanwhile
+            alive = self._parked.get(tid) is token
+            answer = self._guarded(task, partial(_resumed, handler, value, error))
+            if not alive:  # killed meanwhile: what was opened for it is to be closed
+                if isinstance(answer, Opened) and answer.object is not None:
+                    self.emulation.close(answer.object)
+                handler.close()
                 return
             del self._parked[tid]
             record.watched = 0
-            answer = self._guarded(task, partial(_resumed, handler, value, error))
             try:
                 self._carry_on(task, handler, answer, stop, listener)
             except core.Gone:

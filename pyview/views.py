@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 from pyview import core
-from pyview.api import Device, refuse
+from pyview.api import Device, Tree, refuse
 from pyview.emulation import Emulation
 from pyview.installing import Installer
 from pyview.openfile import OpenFile
@@ -137,9 +137,15 @@ class Views:
             self.reports.failed(f"{name} may not be written whole", error)
 
     def apart(
-        self, action: Callable[[], Any], then: Callable[[Any, BaseException | None], None]
+        self,
+        action: Callable[[], Any],
+        then: Callable[[Any, BaseException | None], None],
+        tree: Tree | None = None,
     ) -> None:
-        self.emulation.workers.once(action, then)
+        if tree is None:
+            self.emulation.workers.once(action, then)
+        else:
+            self.emulation.workers.submit(tree, action, then)
 
     def device_changed(self, opened: OpenFile) -> None:
         if isinstance(opened.mount.tree, Device):

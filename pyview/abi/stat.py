@@ -48,5 +48,6 @@ def pack_statfs(found: os.statvfs_result, kind: int) -> bytes:
     """struct statfs, 120 bytes; `kind` is f_type, a magic number."""
     return _STATFS.pack(
         kind, found.f_bsize, found.f_blocks, found.f_bfree, found.f_bavail, found.f_files,
-        found.f_ffree, (found.f_fsid or 0) & 0x7FFFFFFF, 0, found.f_namemax, found.f_frsize, found.f_flag,
+        found.f_ffree, (found.f_fsid or 0) & 0x7FFFFFFF, 0, found.f_namemax, found.f_frsize,
+        found.f_flag,
     )  # fmt: skip

@@ -5,9 +5,9 @@ from __future__ import annotations
 
 import os
 
-from pyview.commands import Failure, canonical, request, say, vumount
+from pyview.commands import Failure, canonical, request, vumount
 from pyview.control import NotInView, ask
-from pyview.entry import ALIASES, DEFAULT_PATH, become, run_and_wait
+from pyview.entry import ALIASES, DEFAULT_PATH, become
 
 TYPE_CHECKING = False  # typing's own costs 5 ms
 if TYPE_CHECKING:
@@ -23,7 +23,7 @@ def main(program: str, arguments: list[str]) -> int:
 
 def _main(program: str, arguments: list[str]) -> int:
     if not arguments:
-        return _list(program)
+        real(program, arguments)  # it reads the view's own mountinfo
     if "-h" in arguments or "--help" in arguments:
         real(program, arguments)
     try:
@@ -39,14 +39,6 @@ def _main(program: str, arguments: list[str]) -> int:
     if not ours or len(given.places) != 2:
         real(program, arguments)
     return vumount.main(program, arguments)
-
-
-def _list(program: str) -> int:
-    """What the system has mounted, then what the view has."""
-    listed = request("mounts")
-    status = run_and_wait(system(program), [program], dict(os.environ))
-    say(listed)
-    return status & 0xFF
 
 
 def targets() -> set[str]:

@@ -3,9 +3,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable
+from collections.abc import Callable, Hashable
 from typing import NamedTuple, Protocol
 
+from pyview.api import Tree
 from pyview.openfile import OpenFile
 from pyview.pages import Pages
 from pyview.paths import Found
@@ -89,8 +90,11 @@ class Caller(Protocol):
     def settle(self) -> None:
         """Whatever was closed by now is closed: its locks have gone."""
 
-    def sync(self) -> None:
-        """Make durable what the view's devices and its open emulated files hold."""
+    def unsynced(self) -> list[tuple[Tree | None, Callable[[], None]]]:
+        """What makes durable what the view's devices and open files hold; with a slow one's tree.
+
+        None of it raises an error: sync(2) has none.
+        """
 
     def wake(self, on: Hashable) -> None:
         """Whoever sleeps `on` this makes its call again."""

@@ -99,7 +99,7 @@ def _range(file: OpenFile, whence: int, start: int, length: int) -> Range:
         start, length = start + length, -length
     if start < 0:
         raise refuse(errno.EINVAL)
-    if length and start + length > EVERYTHING.end:
+    if start + max(length, 1) > EVERYTHING.end:
         raise refuse(errno.EOVERFLOW)
     return Range(start, start + length if length else EVERYTHING.end)
 
@@ -113,6 +113,8 @@ def _taken(
         LOCKS.take(file.key, owner, wanted, writes, caller.tid if waits else 0)
     except Wait:
         return Asleep(file.key)
+    if owner[0] == "process":
+        file.lockers.add(owner[1])
     caller.holds_locks()
     caller.wake(file.key)  # a weaker lock may let others in
     return Emulate(0)
@@ -133,13 +135,16 @@ def flock(caller: Caller) -> Verdict:
         return Emulate(0)
     if operation & ~LOCK_NB not in (LOCK_SH, LOCK_EX):
         raise refuse(errno.EINVAL)
-    waits = not operation & LOCK_NB
+    waits, exclusive = not operation & LOCK_NB, bool(operation & LOCK_EX)
     caller.settle()
+    if LOCKS.mode(key, owner) is (not exclusive):
+        # What it had is lost first, whether or not it gets the other: flock(2).
+        LOCKS.release(key, owner, EVERYTHING)
+        caller.wake(key)
     try:
-        LOCKS.take(key, owner, EVERYTHING, bool(operation & LOCK_EX), caller.tid if waits else 0)
+        LOCKS.take(key, owner, EVERYTHING, exclusive, caller.tid if waits else 0)
     except Wait:
         return Asleep(key)
-    caller.wake(key)
     return Emulate(0)
 
 
@@ -149,10 +154,10 @@ def ioctl(caller: Caller) -> Handler | Verdict:
     if file is None:
         return Real()
     request, argument = caller.args[1] & 0xFFFFFFFF, caller.args[2]
-    if request in (requests.FIOCLEX, requests.FIONCLEX):
-        return Real()
     if file.flags & O_PATH:
         raise refuse(errno.EBADF)
+    if request in (requests.FIOCLEX, requests.FIONCLEX):
+        return Real()
     if request in (requests.FIONBIO, requests.FIOASYNC):
         bit = os.O_NONBLOCK if request == requests.FIONBIO else os.O_ASYNC
         on = int.from_bytes(caller.peek(argument, 4), "little")

@@ -35,7 +35,7 @@ def opened(caller: Caller, index: int = 0) -> OpenFile | None:
 def perform(file: OpenFile, run: Callable[[], Any]) -> Generator[Work, Any, Any]:
     """Do something with a file, in its own thread when it is slow."""
     if file.file.slow:
-        return (yield Work(file.file, run))
+        return (yield Work(file.tree, run))
     return run()
 
 
@@ -227,9 +227,13 @@ def sync(caller: Caller) -> Handler | Verdict:
     return _result(file, lambda: synced(file))
 
 
-def sync_all(caller: Caller) -> Verdict:
-    """sync: of the view's devices too."""
-    caller.sync()
+def sync_all(caller: Caller) -> Handler:
+    """sync: of the view's devices too, before the kernel's own."""
+    for tree, run in caller.unsynced():
+        if tree is None:
+            run()
+        else:
+            yield Work(tree, run)
     return Real()
 
 

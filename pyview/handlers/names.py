@@ -147,7 +147,7 @@ def open_(caller: Caller) -> Handler:
     if where is None:
         return Real()
     if where.real is None:
-        return trees.open_(caller, where, flags, _mode(caller, path_index))
+        return (yield from trees.open_(caller, where, flags, _mode(caller, path_index)))
     if not flags & O_PATH:
         return _open_listened(caller, where, flags)
     if where.same and not where.number:
@@ -172,14 +172,14 @@ def _open_below(caller: Caller) -> Handler:
     if not domain:
         return Real()
     if domain < 0:
-        return _open_below_virtual(caller, dirfd)
+        return (yield from _open_below_virtual(caller, dirfd))
     fd = yield Redirect({})
     if fd >= 0:
         caller.mark(fd, domain)
     return Done()
 
 
-def _open_below_virtual(caller: Caller, dirfd: int) -> Verdict:
+def _open_below_virtual(caller: Caller, dirfd: int) -> Handler:
     """The same from a directory in a virtual tree, but for ".." above it, which is EXDEV."""
     base = caller.directory(dirfd)
     words, how = caller.text(caller.args[1]), caller.peek(caller.args[2], 24)
@@ -199,7 +199,7 @@ def _open_below_virtual(caller: Caller, dirfd: int) -> Verdict:
         raise refuse(errno.EXDEV if resolve & RESOLVE_BENEATH else errno.ENOENT)
     if where.real is not None:
         raise refuse(errno.EXDEV)
-    return trees.open_(caller, where, flags, mode)
+    return (yield from trees.open_(caller, where, flags, mode))
 
 
 def _open_listened(caller: Caller, where: Found, flags: int) -> Real | At | Give:

@@ -9,7 +9,8 @@ from __future__ import annotations
 import errno
 import os
 import stat
-from collections.abc import Callable
+from collections.abc import Callable, Generator
+from functools import partial
 from typing import Any
 
 from pyview.abi.stat import pack_statfs
@@ -22,7 +23,7 @@ from pyview.handlers.files import TMPFS_MAGIC, packed
 from pyview.openfile import O_PATH, Directory, OpenFile, completed
 from pyview.paths import Found
 from pyview.syscalls import Role
-from pyview.verdicts import Emulate, Opened, Verdict
+from pyview.verdicts import Emulate, Opened, Request, Verdict, Work
 from pyview.view import covers
 
 OURS = os.O_CLOEXEC | os.O_APPEND | os.O_NONBLOCK | os.O_SYNC | os.O_DIRECT  # not the tree's
@@ -60,7 +61,9 @@ def answer(caller: Caller, found: list[Found]) -> Verdict:
 # -- opening ---------------------------------------------------------------------------------------
 
 
-def open_(caller: Caller, found: Found, flags: int, mode: int) -> Opened:
+def open_(
+    caller: Caller, found: Found, flags: int, mode: int
+) -> Generator[Request, Any, Opened]:
     """open(2) of a name in a virtual tree."""
     if not caller.can_hold():
         return Opened(None)
@@ -71,7 +74,10 @@ def open_(caller: Caller, found: Found, flags: int, mode: int) -> Opened:
         opened = OpenFile(Directory(), found.cover.mount, found.rest, found.name, flags, st)
         return Opened(opened, bool(keeps & os.O_CLOEXEC))
     mode = mode & ~caller.ids().umask & 0o7777 if flags & os.O_CREAT else 0
-    file = found.tree.open(found.rest, flags & ~OURS, mode)
+    opens = partial(found.tree.open, found.rest, flags & ~OURS, mode)
+    # A slow tree's files may still be closing in its own thread.
+    slow = getattr(found.tree, "slow", False)
+    file = (yield Work(found.tree, opens)) if slow else opens()
     try:
         about = file.stat() or found.tree.lstat(found.rest)
     except OSError:
