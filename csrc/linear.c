@@ -14,7 +14,6 @@
 #define BUCKETS 256u
 #define CHUNK (256u * 1024)          /* bytes at a time: they stay in the cache */
 #define MOST 0x7ffff000u             /* MAX_RW_COUNT */
-#define WORTH_MAPPING (32u * 1024)
 #define PAGE 4096
 
 static struct pv_linear *bucket[BUCKETS];
@@ -66,7 +65,7 @@ static int map(struct pv_linear *l)
 /* Bytes straight to the task; 0: not so. */
 static int64_t copied(struct pv_linear *l, int tid, uint64_t addr, uint64_t at, uint64_t left)
 {
-	if (left < WORTH_MAPPING || l->size == PV_ENDLESS || !map(l))
+	if (!left || l->size == PV_ENDLESS || !map(l))
 		return 0;
 	ssize_t n = pv_poke(tid, addr, l->map + l->start % PAGE + at, left);
 	return n > 0 ? n : 0;

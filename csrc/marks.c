@@ -121,7 +121,7 @@ uint64_t pv_emulated(struct pv_task *t, int fd)
 
 	if (mine < 0)
 		return 0;
-	if (fcntl(mine, F_GETSIG) == EMULATED && fstat(mine, &st) == 0 && S_ISSOCK(st.st_mode))
+	if (fstat(mine, &st) == 0 && S_ISSOCK(st.st_mode) && fcntl(mine, F_GETSIG) == EMULATED)
 		inode = st.st_ino;
 	close(mine);
 	return inode;

@@ -392,9 +392,8 @@ static int ready(const struct epoll_event *e, struct pv_stop *s)
 	struct signalfd_siginfo info;
 	int fd = (int)(e->data.u64 & 0xffffffffu);
 
-	if (fd == child_fd) {
-		while (read(child_fd, &info, sizeof info) > 0)
-			more = 1;
+	if (fd == child_fd) {                /* SIGCHLD is pending at most once */
+		more = read(child_fd, &info, sizeof info) > 0;
 		return PV_NONE;
 	}
 	if (!(e->data.u64 & LISTENER))

@@ -13,7 +13,7 @@ from collections.abc import Callable, Generator
 from typing import Any, Protocol
 
 from pyview import core
-from pyview.procedures import WAIT, Lost, Procedure, Step, install, let_go
+from pyview.procedures import WAIT, Lost, Procedure, Step, install, let_go, stacked
 
 # linux/seccomp.h: SECCOMP_FILTER_FLAG_TSYNC, _NEW_LISTENER, _TSYNC_ESRCH, _WAIT_KILLABLE_RECV
 SYNCED, SYNCED_LISTENER, WAIT_KILLABLE = 0x1, 0x1 | 0x8 | 0x10, 0x20
@@ -129,7 +129,7 @@ class Installer:
             from pyview import filter as programs
 
             self._tiers[tier] = getattr(programs, tier)(self._loop.numbers)
-        yield from install(tid, self._tiers[tier], self._loop.numbers, SYNCED)
+        yield from stacked(tid, self._tiers[tier], self._loop.numbers, SYNCED)
         for other in _threads(tid):
             setattr(other, mark, 1)
 

@@ -51,8 +51,8 @@ class OpenFile:
     """
 
     __slots__ = (
-        "at", "file", "flags", "in_c", "key", "kind", "listing", "lockers", "mount", "name", "pages",
-        "polls", "rest", "shown_ready", "socket", "tree",
+        "at", "file", "flags", "in_c", "key", "kind", "listing", "lockers", "mount", "name",
+        "pages", "polls", "rest", "shown_ready", "socket", "tree",
     )  # fmt: skip
 
     def __init__(

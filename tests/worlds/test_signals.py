@@ -41,6 +41,7 @@ def test_the_environment_is_the_callers(world, native):
         "WORLD=",
         "PREFIX=",
         "LOADED=",
+        "EMULATED=",
         "WORLD_MARK=",
         "_=",
         "OLDPWD=",
