@@ -92,6 +92,7 @@ struct pv_task {
 	uint8_t filtered;    /* runs under the path tier's filter */
 	uint8_t messages;    /* stops for messages too */
 	uint8_t descriptors; /* stops for calls with a descriptor: it had an emulated one */
+	uint8_t began;       /* its listener call was run and has just been interrupted */
 	uint8_t mapping;     /* stops for munmap and its like: it had an emulated file mapped */
 	uint8_t foreign_child; /* its next child lives in name spaces of its own */
 	int exec_domain;     /* where the program being exec'ed lies */

@@ -202,8 +202,10 @@ static int executed(struct pv_task *t, struct pv_stop *s)
 static int signalled(struct pv_task *t, struct pv_stop *s, int signal)
 {
 	struct pv_regs r;
+	int began = t->began;
 
-	if (t->filtered && pv_get_regs(t->tid, &r) == 0 && (int64_t)r.nr >= 0 &&
+	t->began = 0;
+	if (t->filtered && !began && pv_get_regs(t->tid, &r) == 0 && (int64_t)r.nr >= 0 &&
 	    (int64_t)r.value == RESTARTSYS && pv_restarts(t, &r)) {
 		r.value = (uint64_t)(int64_t)RESTARTNOINTR;
 		pv_set_regs(t->tid, &r);
@@ -365,6 +367,8 @@ static int notice(int fd, struct pv_stop *s)
 	pv_counts[0]++;
 	pv_roam();
 	struct pv_task *t = pv_task((int)n.pid);
+	if (t)
+		t->began = 0;
 	s->tid = (int)n.pid;
 	s->listener = fd;
 	s->id = n.id;

@@ -164,11 +164,14 @@ CALL_LENGTH = lib.pv_call_length()  # bytes of that instruction
 # -- memory --------------------------------------------------------------------------------------
 
 
+_room = ffi.new_allocator(should_clear_after_alloc=False)
+
+
 def peek(tid: int, address: int, length: int) -> bytes:
     """Up to `length` bytes, less at the first bad page.  Errors: EFAULT when none, Gone."""
     if not length:
         return b""
-    buffer = ffi.new("char[]", length)
+    buffer = _room("char[]", length)
     return bytes(ffi.buffer(buffer, _checked(lib.pv_peek(tid, address, buffer, length))))
 
 

@@ -29,12 +29,17 @@ class Kernel(Tree):
         """A name of at most PATH_MAX bytes for any name."""
         if len(path) < PATH_MAX // 4 or len(os.fsencode(path)) < PATH_MAX:
             return path
-        directory, _, last = path.rpartition("/")
-        here = os.open(self._short(directory), os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
-        if self._deep >= 0:
-            os.close(self._deep)
-        self._deep = here
-        return f"/proc/self/fd/{here}/{last}"
+        rest, start = path, ""
+        while len(os.fsencode(start + rest)) >= PATH_MAX:
+            cut = rest.rfind("/", 1, PATH_MAX // 4 - len(start))  # 4 bytes a character, at most
+            if cut < 0:
+                raise refuse(errno.ENAMETOOLONG, path)
+            here = os.open(start + rest[:cut], os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+            if self._deep >= 0:
+                os.close(self._deep)
+            self._deep = here
+            rest, start = rest[cut:], f"/proc/self/fd/{here}"
+        return start + rest
 
     @contextmanager
     def _both(self, old: str, new: str) -> Iterator[tuple[str, str]]:

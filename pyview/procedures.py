@@ -145,6 +145,9 @@ def redirected(
         _restart(tid, saved)
         raise Lost
     value = int(after.value)
+    record = core.task(tid)
+    if value == RESTARTSYS and record is not None:
+        record.began = 1
     last = core.registers(tid)
     for index in registers:
         last.args[index] = saved.args[index]

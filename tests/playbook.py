@@ -11,7 +11,7 @@ from collections.abc import Callable, Generator, Hashable
 
 from forest import KernelEyes
 
-from pyview.api import refuse
+from pyview.api import Tree, refuse
 from pyview.handlers.caller import AT_FDCWD, Ids
 from pyview.handlers.table import handler_of
 from pyview.openfile import OpenFile
@@ -69,6 +69,7 @@ class Nobody:
         self.places: list[str] = []  # names in virtual trees, by their numbers less 1
         self.running: set[str] = set()  # names of programs that are executed
         self.writing: set[str] = set()  # names of files that are open for writing
+        self.to_sync: list[tuple[Tree | None, Callable[[], None]]] = []
         self._free = 0x10000
 
     def puts(self, data: bytes) -> int:
@@ -235,8 +236,11 @@ class Nobody:
     def settle(self) -> None:
         self.notes.append(("settle",))
 
-    def sync(self) -> None:
-        self.notes.append(("sync",))
+    def unsynced(self) -> list[tuple[Tree | None, Callable[[], None]]]:
+        return self.to_sync
+
+    def polled(self, fd: int, opened: OpenFile) -> None:
+        self.notes.append(("polled", fd, opened.name))
 
     def wake(self, on: Hashable) -> None:
         self.notes.append(("wake", on))

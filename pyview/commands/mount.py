@@ -13,6 +13,8 @@ TYPE_CHECKING = False  # typing's own costs 5 ms
 if TYPE_CHECKING:
     from typing import NoReturn
 
+OURS = ("vu", "um")  # how all our types begin, and those of view-os: also when none has that name
+
 
 def main(program: str, arguments: list[str]) -> int:
     try:
@@ -35,7 +37,8 @@ def _main(program: str, arguments: list[str]) -> int:
         ours = bool(given.places) and canonical(given.places[0]) in targets()
     else:
         kind = given.type or ""
-        ours = how == "bind" or (bool(kind) and not ask("types", kind)[0])
+        named = bool(kind) and (kind.startswith(OURS) or not ask("types", kind)[0])
+        ours = how == "bind" or named
     if not ours or len(given.places) != 2:
         real(program, arguments)
     return vumount.main(program, arguments)

@@ -13,7 +13,7 @@ from pyview.handlers.caller import Caller
 from pyview.syscalls import Role
 
 MOST = 0x7FFFF000  # MAX_RW_COUNT, bytes: what one call transfers at most
-CHUNK = 1 << 20  # bytes taken through the core at a time
+CHUNK = 256 << 10  # bytes taken through the core at a time: they stay in its caches
 IOV_MAX = 1024
 _IOVEC = struct.Struct("=QQ")
 

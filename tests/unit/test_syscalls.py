@@ -134,8 +134,8 @@ def test_a_path_is_never_looked_at_by_nobody():
 
 def test_the_listener_gets_what_reads_names_or_opens_them():
     assert {c.name for c in CALLS if c.stop is Stop.LISTENER} == {
-        "open", "openat", "openat2", "creat", "stat", "lstat", "newfstatat", "statx", "access", "faccessat",
-        "faccessat2", "readlink", "readlinkat", "getdents", "getdents64",
+        "open", "openat", "openat2", "creat", "stat", "lstat", "newfstatat", "statx", "access",
+        "faccessat", "faccessat2", "readlink", "readlinkat", "getdents", "getdents64",
     }  # fmt: skip
 
 

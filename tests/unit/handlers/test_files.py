@@ -371,7 +371,7 @@ def test_only_regular_files_are_appended_to():
     ],
     ids=lambda call: call[0],
 )  # fmt: skip
-def test_a_slow_file_is_asked_in_its_own_thread(call):
+def test_a_slow_file_is_asked_in_the_thread_of_its_tree(call):
     class Slow(File):
         slow = True
 
@@ -394,7 +394,7 @@ def test_a_slow_file_is_asked_in_its_own_thread(call):
     verdict, asked = play(caller.calls(*call))
     assert isinstance(verdict, Emulate)
     assert [type(request) for request in asked] == [Work]
-    assert asked[0].file is caller.objects[5].file
+    assert asked[0].file is caller.objects[5].tree
 
 
 def test_where_an_offset_is_only_a_number_no_thread_is_needed():
@@ -430,8 +430,12 @@ def test_a_device_is_changed_as_a_tree():
 
 
 def test_sync_is_of_the_whole_view_and_then_of_the_kernel(caller):
-    assert play(caller.calls("sync")) == (Real(), [])
-    assert caller.notes == [("sync",)]
+    order = []
+    tree = Tree()
+    caller.to_sync = [(None, lambda: order.append("quick")), (tree, lambda: order.append("slow"))]
+    verdict, asked = play(caller.calls("sync"))
+    assert (verdict, [request.file for request in asked]) == (Real(), [tree])
+    assert order == ["quick", "slow"]
 
 
 SOCKET_CALLS = ("bind", "connect", "listen", "shutdown", "getsockopt", "sendmsg", "recvmsg")
