@@ -20,6 +20,7 @@ O_PATH = 0o10000000
 O_LARGEFILE = 0o100000  # what fcntl(F_GETFL) shows of every file that open(2) made
 SETTABLE = os.O_APPEND | os.O_NONBLOCK | os.O_ASYNC | os.O_DIRECT | os.O_NOATIME  # by F_SETFL
 KEPT = SETTABLE | os.O_ACCMODE | os.O_SYNC | os.O_DSYNC | O_PATH | os.O_DIRECTORY | os.O_NOFOLLOW
+KEPT_OF_PATHS = O_PATH | os.O_DIRECTORY | os.O_NOFOLLOW
 LARGEST = (1 << 63) - 1  # MAX_LFS_FILESIZE, bytes
 
 
@@ -60,7 +61,7 @@ class OpenFile:
     ) -> None:
         self.file, self.mount, self.rest, self.name = file, mount, rest, name
         self.tree: Tree = mount.tree
-        self.flags = flags & KEPT
+        self.flags = flags & (KEPT_OF_PATHS if flags & O_PATH else KEPT)
         self.kind = stat.S_IFMT(st.st_mode)
         self.key = (st.st_dev, st.st_ino)
         self.at: Position = Position()

@@ -121,12 +121,23 @@ class Task:
 
     # -- rights ----------------------------------------------------------------------------
     def ids(self) -> Ids:
+        fields = self._status(b"Uid", b"Gid", b"Groups", b"Umask")
+        uid, gid = int(fields[0].split()[3]), int(fields[1].split()[3])
+        return Ids(uid, gid, frozenset(map(int, fields[2].split())) | {gid}, int(fields[3], 8))
+
+    def uid(self) -> int:
+        # The owner of its directory in proc, but root's when it must not be looked at: proc(5).
+        return os.stat(f"/proc/{self.tid}").st_uid or int(self._status(b"Uid")[0].split()[3])
+
+    def _status(self, *names: bytes) -> list[bytes]:
+        """Some fields of /proc/TID/status."""
         with open(f"/proc/{self.tid}/status", "rb", 0) as file:
             text = file.read(4096)
-        fields = dict(line.split(b":", 1) for line in text.splitlines() if b":" in line)
-        uid, gid = int(fields[b"Uid"].split()[3]), int(fields[b"Gid"].split()[3])
-        groups = frozenset(map(int, fields[b"Groups"].split()))
-        return Ids(uid, gid, groups | {gid}, int(fields[b"Umask"], 8))
+        found = []
+        for name in names:
+            at = text.index(b"\n" + name + b":") + len(name) + 2
+            found.append(text[at : text.index(b"\n", at)])
+        return found
 
     def now(self) -> int:
         return time.time_ns()

@@ -111,6 +111,9 @@ class Nobody:
                 return min(len(data), len(old) - at)
         return 0
 
+    def uid(self):
+        return self.rights.uid
+
     def ids(self) -> Ids:
         return self.rights
 

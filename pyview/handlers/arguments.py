@@ -45,6 +45,8 @@ _FLAGS = {
 
 def check(caller: Caller) -> None:
     """Raise what is wrong with the arguments whatever the name leads to."""
+    if caller.call.name == "utimensat" and leaves_times(caller):
+        return
     at, known = _FLAGS.get(caller.call.name, (0, -1))
     if caller.args[at] & ~known & 0xFFFFFFFF:
         raise refuse(errno.EINVAL)

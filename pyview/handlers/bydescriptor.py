@@ -14,7 +14,7 @@ from pyview.api import refuse
 from pyview.handlers import arguments, trees
 from pyview.handlers.caller import AT_FDCWD, Caller
 from pyview.handlers.files import attributes, change, opened
-from pyview.openfile import OpenFile
+from pyview.openfile import O_PATH, OpenFile
 from pyview.syscalls import Null
 from pyview.verdicts import Emulate, Real, Verdict
 
@@ -22,21 +22,42 @@ from pyview.verdicts import Emulate, Real, Verdict
 def answer(caller: Caller, file: OpenFile, at: int) -> Verdict:
     """The call, whose argument `at` is the descriptor.  Errors: see named()."""
     operation = caller.call.op
+    if operation == "utimens" and arguments.leaves_times(caller):
+        return Emulate(0)
+    arguments.check(caller)
     named(caller, at)
     if operation == "stat":
         return attributes(caller)
     if operation == "utimens":
-        if not arguments.leaves_times(caller):
+        if not caller.args[at + 1]:
+            if caller.args[3] & 0xFFFFFFFF:
+                raise refuse(errno.EINVAL)
             change(file, "utime", *arguments.times(caller))
+        else:
+            _change_named(file, "utime", *arguments.times(caller))
         return Emulate(0)
     if operation == "chown":
-        change(file, "chown", as_fd(caller.args[2]), as_fd(caller.args[3]))
+        _change_named(file, "chown", as_fd(caller.args[2]), as_fd(caller.args[3]))
+        return Emulate(0)
+    if operation == "chmod":
+        _change_named(file, "chmod", caller.args[2] & 0o7777)
+        return Emulate(0)
+    if operation == "access":
+        trees.accessed(caller, file.tree, file.rest)
         return Emulate(0)
     if operation == "readlink":
         if file.kind != stat.S_IFLNK:
             raise refuse(errno.ENOENT)
         return trees.target(caller, file.tree.readlink(file.rest))
     raise refuse(errno.EOPNOTSUPP)
+
+
+def _change_named(file: OpenFile, operation: str, *values: int | None) -> None:
+    """Change what a descriptor is open for; by its name, when that is all there is of it."""
+    if file.flags & O_PATH:
+        getattr(file.tree, operation)(file.rest, *values)
+    else:
+        change(file, operation, *values)
 
 
 def named(caller: Caller, at: int) -> None:

@@ -36,10 +36,10 @@ def chdir(caller: Caller) -> Handler:
 
 def _enter(caller: Caller, where: Found) -> Emulate:
     """A directory in a virtual tree becomes the task's: the kernel's own stays where it is."""
-    if not stat.S_ISDIR(trees.lstat(where).st_mode):
+    st = trees.lstat(where)
+    if not stat.S_ISDIR(st.st_mode):
         raise refuse(errno.ENOTDIR, where.name)
-    ids = caller.ids()
-    where.tree.access(where.rest, os.X_OK, ids.uid, ids.groups)
+    trees.may(caller, where, st, os.X_OK)
     caller.moved(VIRTUAL, caller.place(where))
     return Emulate(0)
 

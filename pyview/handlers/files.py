@@ -98,7 +98,7 @@ def _write(caller: Caller, file: OpenFile) -> Handler:
     if _appends(caller, file) and vectors.total(wanted):
         at = yield from perform(file, file.end)
     done = 0
-    for address, length in vectors.chunks(wanted):
+    for address, length in vectors.chunks(wanted, vectors.WRITTEN):
         try:
             data = caller.peek(address, length)
             count = yield from perform(file, partial(file.pwrite, data, at + done))
@@ -264,7 +264,7 @@ def advise(caller: Caller) -> Verdict:
 
 def change(file: OpenFile, operation: str, *arguments: Any) -> Any:
     """Ask the open file, or else its tree by name: chmod, chown, utime, getxattr..."""
-    if file.flags & O_PATH and operation != "chown":
+    if file.flags & O_PATH:
         raise refuse(errno.EBADF)
     # A device is a tree, too, whatever it is seen through: what it calls so wants a path.
     own: object = file.file

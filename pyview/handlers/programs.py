@@ -65,8 +65,7 @@ def _executable(caller: Caller, where: Found) -> None:
         raise refuse(errno.ELOOP, where.name)
     if not stat.S_ISREG(st.st_mode):
         raise refuse(errno.EACCES, where.name)
-    ids = caller.ids()
-    where.tree.access(where.rest, os.X_OK, ids.uid, ids.groups)
+    trees.may(caller, where, st, os.X_OK)
     if caller.writes(where):
         raise refuse(errno.ETXTBSY, where.name)
 

@@ -15,7 +15,7 @@ from typing import Any
 
 from pyview.abi.stat import pack_statfs
 from pyview.abi.words import as_fd, signed
-from pyview.api import refuse
+from pyview.api import Tree, refuse
 from pyview.handlers import arguments
 from pyview.handlers.arguments import RENAME_EXCHANGE, RENAME_NOREPLACE
 from pyview.handlers.caller import Caller
@@ -61,9 +61,7 @@ def answer(caller: Caller, found: list[Found]) -> Verdict:
 # -- opening ---------------------------------------------------------------------------------------
 
 
-def open_(
-    caller: Caller, found: Found, flags: int, mode: int
-) -> Generator[Request, Any, Opened]:
+def open_(caller: Caller, found: Found, flags: int, mode: int) -> Generator[Request, Any, Opened]:
     """open(2) of a name in a virtual tree."""
     if not caller.can_hold():
         return Opened(None)
@@ -78,12 +76,13 @@ def open_(
     # A slow tree's files may still be closing in its own thread.
     slow = getattr(found.tree, "slow", False)
     file = (yield Work(found.tree, opens)) if slow else opens()
-    try:
-        about = file.stat() or found.tree.lstat(found.rest)
-    except OSError:
-        file.close()
-        raise
-    st = completed(about, found.cover.mount, found.rest)
+    if st is None or stat.S_ISREG(st.st_mode):
+        try:
+            about = file.stat() or found.tree.lstat(found.rest)
+        except OSError:
+            file.close()
+            raise
+        st = completed(about, found.cover.mount, found.rest)
     opened = OpenFile(file, found.cover.mount, found.rest, found.name, flags, st)
     return Opened(opened, bool(flags & os.O_CLOEXEC))
 
@@ -121,9 +120,15 @@ def _before_open(caller: Caller, found: Found, flags: int) -> os.stat_result | N
     wanted = {os.O_RDONLY: os.R_OK, os.O_WRONLY: os.W_OK}.get(access, os.R_OK | os.W_OK)
     if flags & os.O_TRUNC:
         wanted |= os.W_OK
-    ids = caller.ids()
-    found.tree.access(found.rest, wanted, ids.uid, ids.groups)
+    may(caller, found, st, wanted)
     return st
+
+
+def may(caller: Caller, found: Found, st: os.stat_result, wanted: int) -> None:
+    """Whether the caller may do that to a file with these attributes.  Errors: EACCES, EROFS."""
+    uid = caller.uid()
+    groups = frozenset() if uid in (0, st.st_uid) else caller.ids().groups
+    found.tree.access(found.rest, wanted, uid, groups)
 
 
 # -- attributes ------------------------------------------------------------------------------------
@@ -136,10 +141,9 @@ def _stat(caller: Caller, found: Found) -> Verdict:
 
 def _access(caller: Caller, found: Found) -> Verdict:
     mode = caller.args[2 if caller.call.name != "access" else 1] & 7
-    lstat(found)
+    st = lstat(found)
     if mode:
-        ids = caller.ids()
-        found.tree.access(found.rest, mode, ids.uid, ids.groups)
+        may(caller, found, st, mode)
     return Emulate(0)
 
 

@@ -13,7 +13,8 @@ from pyview.handlers.caller import Caller
 from pyview.syscalls import Role
 
 MOST = 0x7FFFF000  # MAX_RW_COUNT, bytes: what one call transfers at most
-CHUNK = 256 << 10  # bytes taken through the core at a time: they stay in its caches
+CHUNK = 1 << 20  # bytes taken through the core at a time
+WRITTEN = 256 << 10  # the same, of those written: they are copied more often
 IOV_MAX = 1024
 _IOVEC = struct.Struct("=QQ")
 
@@ -44,11 +45,11 @@ def pieces(caller: Caller) -> Pieces:
     return found
 
 
-def chunks(wanted: Pieces) -> Iterator[tuple[int, int]]:
-    """The same in pieces of at most CHUNK bytes."""
+def chunks(wanted: Pieces, most: int = CHUNK) -> Iterator[tuple[int, int]]:
+    """The same in pieces of at most so many bytes."""
     for address, length in wanted:
-        for at in range(0, length, CHUNK):
-            yield address + at, min(CHUNK, length - at)
+        for at in range(0, length, most):
+            yield address + at, min(most, length - at)
 
 
 def total(wanted: Pieces) -> int:
