@@ -55,7 +55,8 @@ def check(caller: Caller) -> None:
         test(caller)
 
 
-def _stat(caller: Caller) -> None:
+def check_mask(caller: Caller) -> None:
+    """What statx(2) is asked for.  Errors: EINVAL."""
     if caller.call.name == "statx":
         flags, mask = caller.args[2], caller.args[3]
         if mask & STATX_RESERVED or flags & AT_SYNC_TYPE == AT_SYNC_TYPE:
@@ -188,7 +189,7 @@ def _attribute(caller: Caller) -> None:
 
 
 _TESTS: dict[str, Callable[[Caller], object]] = {
-    "stat": _stat,
+    "stat": check_mask,
     "access": _access,
     "readlink": _readlink,
     "truncate": _truncate,

@@ -15,7 +15,7 @@ from typing import Any
 
 from pyview.abi.stat import pack_statfs
 from pyview.abi.words import as_fd, signed
-from pyview.api import Tree, refuse
+from pyview.api import refuse
 from pyview.handlers import arguments
 from pyview.handlers.arguments import RENAME_EXCHANGE, RENAME_NOREPLACE
 from pyview.handlers.caller import Caller

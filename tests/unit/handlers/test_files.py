@@ -324,9 +324,10 @@ def test_what_has_been_done_counts():
     size = files.vectors.CHUNK + 10
     assert play(caller.calls("read", 5, room(size), size))[0] == Emulate(files.vectors.CHUNK)
     assert caller.objects[5].offset == files.vectors.CHUNK
-    caller = holding(Odd(files.vectors.CHUNK, AGAIN))
-    assert play(caller.calls("write", 5, room(size), size))[0] == Emulate(files.vectors.CHUNK)
-    assert caller.objects[5].file.asked[1] == ("pwrite", 10, files.vectors.CHUNK)
+    caller = holding(Odd(files.vectors.WRITTEN, AGAIN))
+    size = files.vectors.WRITTEN + 10
+    assert play(caller.calls("write", 5, room(size), size))[0] == Emulate(files.vectors.WRITTEN)
+    assert caller.objects[5].file.asked[1] == ("pwrite", 10, files.vectors.WRITTEN)
 
 
 def test_a_short_answer_ends_the_call():
