@@ -229,6 +229,8 @@ static int depth_of(int fd)
 static enum pv_verdict probe(const struct pv_where *w, const char *path, uint64_t key)
 {
 	struct open_how how = { .flags = O_PATH | O_CLOEXEC, .resolve = RESOLVE_NO_SYMLINKS };
+
+	pv_quiet();
 	int fd = (int)syscall(SYS_openat2, w->base, path, &how, sizeof how);
 
 	if (fd >= 0) {

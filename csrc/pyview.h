@@ -136,6 +136,9 @@ int pv_next(struct pv_stop *stop);
 int pv_next_within(struct pv_stop *stop, int milliseconds);
 int pv_open_files(unsigned wanted);
 int pv_watch(int fd, int on);
+int pv_control(int fd, int door);
+void pv_talking(int connections);
+void pv_ring(void);
 int pv_listener(int fd);
 int pv_seize(int pid, struct pv_view *view);
 int pv_interrupt(int tid);
@@ -242,6 +245,14 @@ struct pv_where {
 enum pv_verdict { PV_PLAIN, PV_SLOW };
 
 extern uint64_t pv_counts[4];
+
+/* rings.c */
+enum { PV_CHILD = 1, PV_KNOCK = 2 };
+struct seccomp_notif;
+void pv_rings_start(void);
+void pv_quiet(void);             /* to be called before what a signal could cut short */
+unsigned pv_rung(void);
+const struct seccomp_notif *pv_receive(int listener, int sleepy);
 
 const struct pv_call *pv_row(int64_t nr);
 enum pv_verdict pv_where(struct pv_task *t, int dirfd, const char *path, int nofollow,

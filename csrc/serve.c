@@ -129,6 +129,7 @@ int pv_serve(struct pv_task *t, struct pv_stop *s, struct pv_where *w, int64_t *
 
 	if (!alike(t))
 		return PV_TO_PYTHON;
+	pv_quiet();
 	switch (s->nr) {
 	case SYS_stat:
 		*value = serve_stat(s->tid, w, a[1], 0);

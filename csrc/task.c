@@ -292,6 +292,7 @@ int pv_cwd(struct pv_task *t)
 	struct statfs about;
 
 	if (t->fs->fd < 0) {
+		pv_quiet();
 		snprintf(name, sizeof name, "/proc/%d/cwd", t->tid);
 		t->fs->fd = open(name, O_PATH | O_CLOEXEC);
 		if (t->fs->fd < 0)
@@ -332,6 +333,7 @@ int pv_getfd(struct pv_task *t, int fd)
 
 	if (p < 0)
 		return p;
+	pv_quiet();                  /* it will be looked at */
 	int got = (int)syscall(SYS_pidfd_getfd, p, fd, 0);
 	return got < 0 ? -errno : got;
 }

@@ -2,7 +2,10 @@
 /* wait.c - collect stops: ptrace's by waitpid, the listeners' and control's by epoll.
  *
  * What needs no thought (a newborn, a signal, a job-control stop, a call that dispatch.c lets run)
- * is resumed here; pv_next() returns only with what Python has to decide. */
+ * is resumed here; pv_next() returns only with what Python has to decide.
+ *
+ * With one listener, and nothing else to hear of but ptrace's stops and that somebody connects to
+ * control, the core sleeps in that listener (rings.c). */
 #define _GNU_SOURCE
 #include "pyview.h"
 #include <errno.h>
@@ -31,6 +34,9 @@
 
 uint64_t pv_counts[4];
 static int poll_fd = -1, child_fd = -1, more, first;
+static int listeners, listener_sum;  /* how many; of one, the sum is itself */
+static int silent, talking;          /* descriptors watched, connections to control: none rings */
+static int look = 1;                 /* epoll may know of something that has not rung */
 
 uint64_t pv_count(int what)
 {
@@ -56,7 +62,7 @@ int pv_start(void)
 
 	sigemptyset(&set);
 	sigaddset(&set, SIGCHLD);
-	sigprocmask(SIG_BLOCK, &set, NULL);
+	pv_rings_start();
 	poll_fd = epoll_create1(EPOLL_CLOEXEC);
 	child_fd = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
 	if (poll_fd < 0 || child_fd < 0)
@@ -74,14 +80,40 @@ static int poll_change(int fd, int on, uint64_t kind)
 	if (!on)
 		return epoll_ctl(poll_fd, EPOLL_CTL_DEL, fd, NULL) < 0 ? -errno : 0;
 	if (epoll_ctl(poll_fd, EPOLL_CTL_ADD, fd, &e) == 0)
-		return 0;
+		return 1;            /* a new one */
 	return errno == EEXIST && epoll_ctl(poll_fd, EPOLL_CTL_MOD, fd, &e) == 0 ? 0 : -errno;
 }
 
-/* Report PV_READY when `fd` is readable (on & 1) or writable (on & 2); 0 ends it. */
+/* Report PV_READY when `fd` is readable (on & 1) or writable (on & 2); 0 ends it.  on & 4: who makes
+ * it ready calls pv_ring() then, so that the core need not lie awake for it. */
 int pv_watch(int fd, int on)
 {
-	return poll_change(fd, on, 0);
+	int r = poll_change(fd, on, 0);
+
+	if (!(on & 4))
+		silent += on ? r > 0 : -(r == 0);
+	look = 1;
+	return r < 0 ? r : 0;
+}
+
+/* Report PV_READY for control's `fd`.  Who connects to its listening socket `door` rings; what he
+ * says does not: see pv_talking(). */
+int pv_control(int fd, int door)
+{
+	int flags = fcntl(door, F_GETFL);
+
+	if (flags < 0 || fcntl(door, F_SETOWN, getpid()) < 0 ||
+	    fcntl(door, F_SETFL, flags | O_ASYNC) < 0)
+		return -errno;
+	look = 1;                    /* who came before did not ring */
+	return poll_change(fd, 1, 0);
+}
+
+/* How many of those who came through the door are still there. */
+void pv_talking(int connections)
+{
+	talking = connections;
+	look = 1;
 }
 
 /* Serve the calls that arrive at a seccomp listener; the core owns it from now on.  Caller and core
@@ -89,6 +121,8 @@ int pv_watch(int fd, int on)
 int pv_listener(int fd)
 {
 	ioctl(fd, SET_FLAGS, SYNC_WAKE_UP);
+	listeners++;
+	listener_sum += fd;
 	return poll_change(fd, 1, LISTENER);
 }
 
@@ -299,6 +333,8 @@ static int died(int tid, int status, struct pv_stop *s)
 
 static int children(struct pv_stop *s)
 {
+	if (more)
+		pv_quiet();
 	while (more) {
 		int status, kind;
 		pid_t tid = waitpid(-1, &status, __WALL | WNOHANG);
@@ -344,7 +380,8 @@ int pv_continue(int listener, uint64_t id)
 	return answer(listener, SECCOMP_IOCTL_NOTIF_SEND, &r);
 }
 
-/* Give the caller a copy of the core's `fd` as its call's result, at the lowest free number. */
+/* Give the caller a copy of the core's `fd` as its call's result, at the lowest free number.
+ * Interrupted, the kernel takes the descriptor back, but not that the call has been answered. */
 int pv_give(int listener, uint64_t id, int fd, int cloexec)
 {
 	struct seccomp_notif_addfd a = {
@@ -352,41 +389,43 @@ int pv_give(int listener, uint64_t id, int fd, int cloexec)
 		.newfd_flags = cloexec ? O_CLOEXEC : 0u,
 	};
 
+	pv_quiet();
 	int r = answer(listener, SECCOMP_IOCTL_NOTIF_ADDFD, &a);
 
 	return r >= 0 ? 0 : pv_reply(listener, id, r);   /* EMFILE */
 }
 
-static int notice(int fd, struct pv_stop *s)
+static int notice(int fd, int sleepy, struct pv_stop *s)
 {
-	struct seccomp_notif n;
+	const struct seccomp_notif *n = pv_receive(fd, sleepy);
 
-	memset(&n, 0, sizeof n);
-	if (ioctl(fd, SECCOMP_IOCTL_NOTIF_RECV, &n) < 0)
-		return PV_NONE;              /* ENOENT: it was interrupted and will come again */
+	if (!n) {
+		look |= errno == ENOENT;     /* it was interrupted; or the last task has gone */
+		return PV_NONE;
+	}
 	pv_counts[0]++;
 	pv_roam();
-	struct pv_task *t = pv_task((int)n.pid);
+	struct pv_task *t = pv_task((int)n->pid);
 	if (t)
 		t->began = 0;
-	s->tid = (int)n.pid;
+	s->tid = (int)n->pid;
 	s->listener = fd;
-	s->id = n.id;
-	s->nr = n.data.nr;
-	s->ip = n.data.instruction_pointer;
+	s->id = n->id;
+	s->nr = n->data.nr;
+	s->ip = n->data.instruction_pointer;
 	s->sp = 0;
 	s->key = 0;
 	s->value = 0;
 	s->object = 0;
 	for (int i = 0; i < 6; i++)
-		s->args[i] = n.data.args[i];
+		s->args[i] = n->data.args[i];
 	switch (t && t->view ? pv_dispatch_notice(t, s) : PV_LET_RUN) {
 	case PV_TO_PYTHON:
 		return report(s, PV_NOTICE, s->tid, 0);
 	case PV_UNREADABLE:
 		return report(s, PV_NOTICE, s->tid, 1);
 	case PV_LET_RUN:
-		pv_continue(fd, n.id);
+		pv_continue(fd, n->id);
 	}
 	return PV_NONE;
 }
@@ -403,27 +442,52 @@ static int ready(const struct epoll_event *e, struct pv_stop *s)
 	if (!(e->data.u64 & LISTENER))
 		return report(s, PV_READY, fd, (int)e->events);
 	if (e->events & EPOLLIN)
-		return notice(fd, s);
+		return notice(fd, 0, s);
+	listeners--;
+	listener_sum -= fd;
 	close(fd);                           /* the last task under this filter has gone */
 	return PV_NONE;
+}
+
+static int next(struct pv_stop *s, int milliseconds)
+{
+	struct epoll_event e;
+	int kind, n;
+
+	for (;;) {
+		int one = listeners == 1 && !talking && !silent && milliseconds < 0;
+		if (!one) {
+			pv_quiet();
+			look = 1;
+		}
+		unsigned rung = pv_rung();
+		more |= (rung & PV_CHILD) != 0;
+		look |= (rung & PV_KNOCK) != 0;
+		if ((kind = children(s)))
+			return kind;
+		if (!look) {
+			if ((kind = notice(listener_sum, 1, s)))
+				return kind;
+			continue;
+		}
+		n = epoll_wait(poll_fd, &e, 1, one ? 0 : milliseconds);
+		if (n == 0 && !one)
+			return PV_NONE;
+		if (n == 0)
+			look = 0;            /* what comes from now on rings */
+		if (n == 1 && (kind = ready(&e, s)))
+			return kind;
+	}
 }
 
 /* Wait for the next thing that Python has to decide; its kind.  PV_NONE when nothing at all has
  * happened for so many milliseconds (-1: wait for ever). */
 int pv_next_within(struct pv_stop *s, int milliseconds)
 {
-	struct epoll_event e;
-	int kind, n;
+	int kind = next(s, milliseconds);
 
-	for (;;) {
-		if ((kind = children(s)))
-			return kind;
-		n = epoll_wait(poll_fd, &e, 1, milliseconds);
-		if (n == 0)
-			return PV_NONE;
-		if (n == 1 && (kind = ready(&e, s)))
-			return kind;
-	}
+	pv_quiet();
+	return kind;
 }
 
 int pv_next(struct pv_stop *s)

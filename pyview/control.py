@@ -137,14 +137,16 @@ class _Client:
 class Server:
     """The listening end.  Never blocks; one epoll of its own makes it one descriptor to its owner.
 
-    `dispatch(pid, uid, words)` answers a request, or returns a Later.  To be made by the process
-    that will serve: SO_PEERCRED names the process that called listen(2), not those that inherit.
+    `dispatch(pid, uid, words)` answers a request, or returns a Later; `talking(number)` is told of
+    every change in the number of connections.  To be made by the process that will serve:
+    SO_PEERCRED names the process that called listen(2), not those that inherit.
     """
 
-    def __init__(self, dispatch: Dispatch) -> None:
+    def __init__(self, dispatch: Dispatch, talking: Callable[[int], object] | None = None) -> None:
         import select  # clients need none of this
 
         self._dispatch = dispatch
+        self._talking = talking
         self._select = select
         self._clients: dict[int, _Client] = {}
         self._listener = _socket.socket(
@@ -167,6 +169,10 @@ class Server:
     def descriptors(self) -> list[int]:
         """Its own, without those of clients."""
         return [self._listener.fileno(), self._poll.fileno()]
+
+    def door(self) -> int:
+        """The descriptor that clients connect to: with no connection, the only one that matters."""
+        return self._listener.fileno()
 
     def serve(self) -> None:
         """Do what is ready, and return."""
@@ -207,6 +213,7 @@ class Server:
             return
         self._clients[fd] = client
         self._poll.register(fd, self._select.EPOLLIN)
+        self._tell()
 
     def _receive(self, client: _Client) -> None:
         try:
@@ -265,3 +272,8 @@ class Server:
         del self._clients[client.fd]
         self._poll.unregister(client.fd)
         client.connection.close()
+        self._tell()
+
+    def _tell(self) -> None:
+        if self._talking is not None:
+            self._talking(len(self._clients))

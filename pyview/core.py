@@ -69,6 +69,20 @@ def watch(fd: int, on: int = 1) -> None:
     _checked(lib.pv_watch(fd, on))
 
 
+def watch_control(fd: int, door: int) -> None:
+    """Report READY when `fd` is readable, where clients of the listening socket `door` are seen."""
+    _checked(lib.pv_control(fd, door))
+
+
+def watch_rung(fd: int) -> None:
+    """Report READY when `fd` is readable, where whoever makes it so calls ring() next."""
+    _checked(lib.pv_watch(fd, 5))
+
+
+ring = lib.pv_ring  # the one function for any thread
+talking = lib.pv_talking  # how many connections there are to `door`: to be called at each change
+
+
 def listen(fd: int) -> None:
     """Serve the calls that arrive at the seccomp listener `fd`, which C owns from now on."""
     _checked(lib.pv_listener(fd))

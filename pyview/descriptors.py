@@ -54,7 +54,6 @@ class Descriptors:
         """`wake(key)`: locks have gone; `tell(opened)`: a file is to be closed (module's edge)."""
         self._wake, self._tell = wake, tell
         self._poll = select.epoll()  # of the core's ends: hang-ups
-        core.watch(self._poll.fileno())
         self._by_inode: dict[int, OpenFile] = {}
         self._ends: dict[int, tuple[int, OpenFile]] = {}  # the core's end -> (inode, open file)
         self._mapped: dict[tuple[int, int], Pages] = {}  # shared, by the file's key
@@ -73,6 +72,8 @@ class Descriptors:
         core.mark_emulated(fd)
         inode = os.fstat(fd).st_ino
         self._by_inode[inode] = opened
+        if not self._ends:
+            core.watch(self._poll.fileno())
         self._ends[end] = (inode, opened)
         opened.pages = self._mapped.get(opened.key)
         self._let_c(inode, opened)
@@ -131,6 +132,8 @@ class Descriptors:
 
     def _hung_up(self, end: int) -> None:
         inode, opened = self._ends.pop(end)
+        if not self._ends:
+            core.watch(self._poll.fileno(), 0)
         if opened.in_c:
             opened.at = Position()
             core.forget_linear(inode)

@@ -35,8 +35,8 @@ class Emulation:
     def __init__(self, loop: Loop) -> None:
         self._loop = loop
         self.descriptors = Descriptors(self.wake, self.close)
-        self.workers = Workers()
-        core.watch(self.workers.fd)
+        self.workers = Workers(core.ring)
+        core.watch_rung(self.workers.fd)
         self._sleepers: dict[Hashable, set[int]] = {}
         self._kept: dict[int, list[StandIn | Pages]] = {}
 

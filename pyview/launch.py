@@ -116,8 +116,8 @@ class Session:
         core.start()
         self._picture = core.new_view()
         core.seize(pid, self._picture)
-        self._server = Server(lambda *request: self.tracer().dispatch(*request))
-        core.watch(self._server.fileno())
+        self._server = Server(lambda *request: self.tracer().dispatch(*request), core.talking)
+        core.watch_control(self._server.fileno(), self._server.door())
 
     def descriptors(self) -> list[int]:
         """What it has open before the first task runs."""

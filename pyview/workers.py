@@ -18,7 +18,9 @@ Then = Callable[[Any, BaseException | None], None]
 class Workers:
     """The threads, and what they have finished."""
 
-    def __init__(self) -> None:
+    def __init__(self, ring: Callable[[], object] = lambda: None) -> None:
+        """`ring` is called, in any thread, after `fd` has become readable."""
+        self._ring = ring
         self.fd = os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK)
         self._everywhere = os.sched_getaffinity(0)  # the core itself follows its callers
         self._queues: dict[Hashable, SimpleQueue[Any]] = {}
@@ -63,11 +65,13 @@ class Workers:
                 error = caught
             self._done.put((then, value, error))
             os.eventfd_write(self.fd, 1)
+            self._ring()
 
     def tell(self, action: Callable[[], None]) -> None:
         """Have something done in the loop's own thread; may be called in any."""
         self._done.put((lambda value, error: action(), None, None))
         os.eventfd_write(self.fd, 1)
+        self._ring()
 
     def finish_all(self) -> None:
         """Wait until all work is done."""

@@ -47,6 +47,7 @@ class Nobody:
 
     def __init__(self, view: View | None = None, cwd: str = "/") -> None:
         self.tid = 100
+        self.asked = None  # the mount that the call is about
         self.view = view if view is not None else View()
         self.where = cwd
         self.domain = 0

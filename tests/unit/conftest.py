@@ -6,12 +6,16 @@ from __future__ import annotations
 import os
 import select
 import threading
+from types import SimpleNamespace
 
 import pytest
 
-from pyview import control
+from pyview import control, tracer
+from pyview import core as door
 from pyview.api import refuse
+from pyview.reports import Reports
 from pyview.services import Services
+from pyview.tracer import Tracer
 from pyview.view import View
 
 
@@ -182,3 +186,97 @@ class Boxes(Module):
 def box(a_module):
     """A module with one mount type; its path."""
     return a_module(BOX, "vuboxes")
+
+
+# -- the loop, with stops that a test makes up ----------------------------------------------------
+
+TID = 0x7FFFFFF0  # of no thread
+TOLD = ("let_run", "resume", "reply", "answer", "give", "clean", "free_view", "join")
+
+
+class World:
+    """A tracer whose stops a test makes up; `said` is what the core was told."""
+
+    def __init__(self, monkeypatch, fd):
+        self.said = []
+        self.served = False
+        self.poked = True
+        self.picture = door.new_view()
+        self.record = self.task(TID)
+        self.records = {TID: self.record}
+        for name in TOLD:
+            monkeypatch.setattr(door, name, self._note(name))
+        monkeypatch.setattr(door, "task", self.records.get)
+        monkeypatch.setattr(door, "tasks", lambda: list(self.records.values()))
+        monkeypatch.setattr(door, "thread_group", lambda tid: tid // 10 * 10)
+        monkeypatch.setattr(door, "serve", self._serve)
+        monkeypatch.setattr(door, "poke", self._poke)
+        monkeypatch.setattr(door, "wait", self._wait)
+        monkeypatch.setattr(door, "mark_of", lambda record, fd: record.marks.get(fd, 0))
+        monkeypatch.setattr(door, "watch", lambda fd, on=1: None)
+        monkeypatch.setattr(door, "watch_rung", lambda fd: None)
+        monkeypatch.setattr(door, "copy_stop", lambda stop: SimpleNamespace(**vars(stop)))
+        self.tracer = Tracer(Reports(fd, False, False), "first", self.picture)
+        self.view = self.tracer.views()[0]
+        self.monkeypatch = monkeypatch
+        self.queue = []
+
+    def task(self, tid):
+        return SimpleNamespace(
+            tid=tid, view=self.picture, watched=0, let_next=0, filtered=0, messages=0, marks={},
+            descriptors=0, mapping=0, fs=SimpleNamespace(domain=0, foreign=0, place=0),
+            mm=SimpleNamespace(domain=0, hidden=0, maps=0, place=0),
+        )  # fmt: skip
+
+    def _note(self, name):
+        return lambda *args: self.said.append((name, *args))
+
+    def _serve(self, stop, domain, real):
+        self.said.append(("serve", domain, real))
+        return self.served
+
+    def _poke(self, tid, address, data):
+        self.said.append(("poke", address, data))
+        return self.poked
+
+    def _wait(self, stop):
+        vars(stop).update(vars(self.queue.pop(0)))
+        return stop.kind
+
+    def answers(self, verdict):
+        """From now on every handler says this, or does it."""
+
+        def handler(task):
+            if isinstance(verdict, BaseException):
+                raise verdict
+            return verdict(task) if callable(verdict) else verdict
+
+        self.monkeypatch.setattr(tracer, "handler_of", lambda call: handler)
+
+    def stop(self, kind, **more):
+        start = {"kind": kind, "tid": TID, "message": 0, "listener": 4, "id": 77, "value": 0}
+        start |= {"object": 0, "object_fd": 0}
+        nr = self.tracer.numbers["stat"]
+        return SimpleNamespace(**{**start, "nr": nr, "args": [0] * 6, "key": 99, **more})
+
+    def close(self):
+        """Let go of what the tracer has open."""
+        self.tracer.emulation.workers.finish_all()
+        os.close(self.tracer.emulation.workers.fd)
+        self.tracer.emulation.descriptors._poll.close()
+
+    def runs(self, *stops):
+        """Let the loop have these stops; what the core was told."""
+        self.said.clear()
+        self.queue = [*stops[1:], self.stop(door.EMPTY)]
+        self.tracer.run(stops[0], lambda: self.said.append("serve"), lambda: self.said.append(0))
+        return self.said
+
+
+@pytest.fixture
+def world(monkeypatch, tmp_path):
+    fd = os.open(tmp_path / "lines", os.O_RDWR | os.O_CREAT)
+    made = World(monkeypatch, fd)
+    yield made
+    made.close()
+    os.close(fd)

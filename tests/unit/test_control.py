@@ -258,6 +258,25 @@ def test_serving_never_blocks():
     server.close()
 
 
+def test_the_owner_is_told_how_many_are_connected():
+    told = []
+    server = control.Server(echo, told.append)
+    assert server.door() in server.descriptors()
+    first, second = connect(), connect()
+    server.serve()
+    server.serve()
+    assert told == [1, 2]
+    first.close()
+    server.serve()
+    assert told == [1, 2, 1]
+    second.send(b"info")
+    server.serve()
+    assert told == [1, 2, 1]
+    server.close()
+    assert told == [1, 2, 1, 0]
+    second.close()
+
+
 def test_a_second_server_of_one_process_is_an_error():
     server = control.Server(echo)
     try:

@@ -70,11 +70,14 @@ class World:
         monkeypatch.setattr(core, "interrupt", lambda tid: None)
         monkeypatch.setattr(core, "listen", self.listeners.append)
         monkeypatch.setattr(installing, "install", self.install)
+        monkeypatch.setattr(installing, "stacked", self.stack)
         monkeypatch.setattr(installing, "let_go", lambda tid: iter(()))
         monkeypatch.setattr(installing, "_sleeps_deeply", self.deep.__contains__)
 
     def add(self, tid, group, view="view"):
-        self.records[tid] = SimpleNamespace(tid=tid, view=view, filtered=0, messages=0)
+        self.records[tid] = SimpleNamespace(
+            tid=tid, view=view, filtered=0, messages=0, descriptors=0, mapping=0
+        )
         self.groups[tid] = group
 
     def install(self, tid, program, numbers, flags):
@@ -82,6 +85,11 @@ class World:
         if self.refusals:
             raise OSError(self.refusals.pop(0), "no")
         return 50 + tid
+        yield
+
+    def stack(self, tid, program, numbers, flags):
+        self.flags.append(flags)
+        return None
         yield
 
 
@@ -218,12 +226,35 @@ def test_who_has_the_filter_from_its_parent_is_no_failure(world, loop):
     assert world.records[1].filtered
 
 
-def test_messages_are_stopped_for_once_in_a_process(world, loop):
+@pytest.mark.parametrize("tier", ["messages", "descriptors", "mapping"])
+def test_more_is_stopped_for_once_in_a_process(world, loop, tier):
+    stop = getattr(loop.installer, f"stop_for_{tier}" + "s" * (tier == "mapping"))
     for tid in (1, 2, 1):
         with pytest.raises(StopIteration):
-            next(loop.installer.stop_for_messages(tid))
+            next(stop(tid))
     assert world.flags == [SYNCED]
-    assert [world.records[tid].messages for tid in (1, 2, 3)] == [1, 1, 0]
+    assert [getattr(world.records[tid], tier) for tid in (1, 2, 3)] == [1, 1, 0]
+
+
+def test_where_descriptors_are_emulated_all_stop_for_messages_too(world, loop):
+    loop.installer.install_in("view", loop.told.append, True)
+    loop.stops(1, core.TRAP)
+    loop.stops(3, core.TRAP)
+    assert loop.told == [""]
+    assert [world.records[tid].messages for tid in (1, 2, 3, 4)] == [1, 1, 1, 0]
+    assert world.flags == [SYNCED_LISTENER | WAIT_KILLABLE, SYNCED] * 2
+    loop.installer.install_in("view", loop.told.append, True)
+    assert loop.told == ["", ""]
+
+
+def test_who_has_the_path_tier_gets_the_rest(world, loop):
+    for record in world.records.values():
+        record.filtered = 1
+    loop.installer.install_in("view", loop.told.append, True)
+    loop.stops(1, core.TRAP)
+    loop.stops(3, core.TRAP)
+    assert loop.told == [""]
+    assert world.flags == [SYNCED] * 2
 
 
 def test_who_sleeps_deeply():

@@ -5,93 +5,19 @@ from __future__ import annotations
 
 import errno
 import os
+import select
+import threading
 from types import SimpleNamespace
 
 import pytest
 
 from pyview import core, tracer
-from pyview.reports import Reports
-from pyview.tracer import Tracer
-from pyview.verdicts import At, Done, Emulate, Give, Real, Redirect
-from pyview.view import View
+from pyview.api import File, Tree, attributes
+from pyview.openfile import OpenFile
+from pyview.verdicts import Asleep, At, Done, Emulate, Give, Opened, Real, Redirect, Work
+from pyview.view import Mount
 
-TID = 0x7FFFFFF0  # of no thread
-TOLD = ("let_run", "resume", "reply", "answer", "give", "clean", "free_view", "join")
-
-
-class World:
-    def __init__(self, monkeypatch, fd):
-        self.said = []
-        self.served = False
-        self.poked = True
-        self.picture = core.new_view()
-        self.record = self.task(TID)
-        self.records = {TID: self.record}
-        for name in TOLD:
-            monkeypatch.setattr(core, name, self._note(name))
-        monkeypatch.setattr(core, "task", self.records.get)
-        monkeypatch.setattr(core, "tasks", lambda: list(self.records.values()))
-        monkeypatch.setattr(core, "thread_group", lambda tid: tid // 10 * 10)
-        monkeypatch.setattr(core, "serve", self._serve)
-        monkeypatch.setattr(core, "poke", self._poke)
-        monkeypatch.setattr(core, "wait", self._wait)
-        monkeypatch.setattr(core, "mark_of", lambda record, fd: record.marks.get(fd, 0))
-        self.tracer = Tracer(Reports(fd, False, False), "first", self.picture)
-        self.view = self.tracer.views()[0]
-        self.monkeypatch = monkeypatch
-        self.queue = []
-
-    def task(self, tid):
-        return SimpleNamespace(
-            tid=tid, view=self.picture, watched=0, let_next=0, filtered=0, messages=0, marks={},
-            fs=SimpleNamespace(domain=0, foreign=0), mm=SimpleNamespace(domain=0, hidden=0),
-        )  # fmt: skip
-
-    def _note(self, name):
-        return lambda *args: self.said.append((name, *args))
-
-    def _serve(self, stop, domain, real):
-        self.said.append(("serve", domain, real))
-        return self.served
-
-    def _poke(self, tid, address, data):
-        self.said.append(("poke", address, data))
-        return self.poked
-
-    def _wait(self, stop):
-        vars(stop).update(vars(self.queue.pop(0)))
-        return stop.kind
-
-    def answers(self, verdict):
-        """From now on every handler says this, or does it."""
-
-        def handler(task):
-            if isinstance(verdict, BaseException):
-                raise verdict
-            return verdict(task) if callable(verdict) else verdict
-
-        self.monkeypatch.setattr(tracer, "handler_of", lambda call: handler)
-
-    def stop(self, kind, **more):
-        start = {"kind": kind, "tid": TID, "message": 0, "listener": 4, "id": 77, "value": 0}
-        nr = self.tracer.numbers["stat"]
-        return SimpleNamespace(**{**start, "nr": nr, "args": [0] * 6, "key": 99, **more})
-
-    def runs(self, *stops):
-        """Let the loop have these stops; what the core was told."""
-        self.said.clear()
-        self.queue = [*stops[1:], self.stop(core.EMPTY)]
-        self.tracer.run(stops[0], lambda: self.said.append("serve"), lambda: self.said.append(0))
-        return self.said
-
-
-@pytest.fixture
-def world(monkeypatch, tmp_path):
-    fd = os.open(tmp_path / "lines", os.O_RDWR | os.O_CREAT)
-    made = World(monkeypatch, fd)
-    yield made
-    os.close(fd)
-
+TID = 0x7FFFFFF0  # the task of the world's stops
 
 # -- verdicts ------------------------------------------------------------------------------------
 
@@ -137,7 +63,7 @@ def test_who_has_gone_needs_no_answer(world):
     assert world.runs(world.stop(core.NOTICE), world.stop(core.TRACED)) == []
     world.records.clear()
     said = world.runs(world.stop(core.NOTICE), world.stop(core.TRACED))
-    assert said == [("let_run", 4, 77), ("resume", TID)]
+    assert said == [("let_run", 4, 77), ("resume", TID), ("free_view", world.picture)]
 
 
 def test_a_call_that_nobody_knows_runs(world):
@@ -163,7 +89,7 @@ def redirections(world, monkeypatch):
     """Redirected calls: what they are asked to change; their results are in `results`."""
     seen = SimpleNamespace(changes=[], results=[])
 
-    def redirected(tid, number, changes, numbers, at_entry):
+    def redirected(tid, number, changes, numbers, at_entry, other):
         seen.changes.append((changes, at_entry))
         yield core.TO_EXIT, 0
         result = seen.results.pop(0)
@@ -206,7 +132,7 @@ def test_a_handler_gets_the_results_of_what_it_asks(world, redirections):
     said = world.runs(*[world.stop(core.TRACED)], *[world.stop(core.EXIT)] * 3)
     assert got == [5, -2, -errno.ENOMEM]
     assert said == [("resume", TID, *RUN)] * 3 + [("resume", TID)]
-    assert all(at_entry for _, at_entry in redirections.changes)
+    assert [at_entry for _, at_entry in redirections.changes] == [True, False, False]
 
 
 def test_while_a_procedure_runs_every_stop_is_its_own(world, redirections):
@@ -277,77 +203,168 @@ def test_a_stop_that_nobody_claims(world, kind, said):
     assert world.runs(world.stop(kind, message=15)) == said
 
 
-# -- views ---------------------------------------------------------------------------------------
+# -- emulated files ------------------------------------------------------------------------------
 
 
-def test_a_child_view_has_the_whole_process(world):
-    for tid in (41, 42, 51):
-        world.records[tid] = world.task(tid)
-    child = world.tracer.child(42, "inner")
-    joined = [args[0].tid for name, *args in world.said if name == "join"]
-    assert sorted(joined) == [41, 42]
-    assert (child.number, child.name, child.parent) == (2, "inner", world.view)
-    assert world.tracer.views() == [world.view, child]
+@pytest.fixture
+def opened():
+    """An open file of a tree that is not the kernel's."""
+    mount = Mount("/v", Tree(), 1, "none", "", "")
+    st = attributes(0o100644, ino=1, dev=2)
+    return OpenFile(Bytes(), mount, "/x", "/v/x", os.O_RDWR, st)
 
 
-def test_a_stranger_gets_no_child(world):
-    assert world.tracer.view_of(1) is None
-    with pytest.raises(OSError) as raised:
-        world.tracer.child(1, "x")
-    assert raised.value.errno == errno.EINVAL
+class Bytes(File):
+    closed = 0
+
+    def close(self):
+        self.closed += 1
 
 
-def test_a_view_without_tasks_is_forgotten(world):
-    first = world.tracer.child(TID, "one")  # joined only in name: its picture has no task
-    world.tracer.child(TID, "two")
-    assert first not in world.tracer.views()
-    assert len([one for one in world.said if one[0] == "free_view"]) == 1
+def test_what_was_opened_is_given_and_lives_as_long_as_its_descriptor(world, opened, monkeypatch):
+    held = []
+    monkeypatch.setattr(core, "give", lambda listener, cookie, fd, cloexec: held.append(os.dup(fd)))
+    monkeypatch.setattr(core, "mark_emulated", lambda fd: None)
+    world.answers(Opened(opened, True))
+    world.runs(world.stop(core.NOTICE), world.stop(core.READY))
+    descriptors = world.tracer.emulation.descriptors
+    assert descriptors.find(os.fstat(held[0]).st_ino) is opened
+    os.close(held[0])
+    world.runs(world.stop(core.READY, tid=descriptors.fileno()))
+    assert opened.file.closed == 1
+    assert list(descriptors.opened()) == []
 
 
-def test_a_mount_is_busy_while_something_of_it_is_used(world):
-    mount = world.view.mount("/unreal", world.view.now(), kind="unreal")
-    number = next(c.number for c in world.view.covers() if c.mount is mount)
-    record = world.records[os.getpid()] = world.task(os.getpid())
-
-    def busy():
-        return world.tracer.busy(world.view, mount)
-
-    assert not busy()
-    record.fs.domain = number
-    assert busy()
-    record.fs.domain, record.mm.domain = 0, number
-    assert busy()
-    record.mm.domain = 0
-    record.marks[0] = number
-    assert busy()
-    assert not world.tracer.busy(View(9), mount)
-    root = world.view.mounts[0]
-    assert not world.tracer.busy(world.view, root)  # of domain 0 everything is
+def test_what_nobody_took_is_closed(world, opened, monkeypatch):
+    monkeypatch.setattr(core, "mark_emulated", lambda fd: None)
+    world.answers(Opened(opened))
+    world.runs(world.stop(core.NOTICE))
+    assert opened.file.closed == 1
 
 
-def test_a_change_without_mounts_needs_no_filter(world, monkeypatch):
-    told, asked = [], []
+def test_who_can_hold_no_descriptor_yet_is_made_ready_and_asks_again(
+    world, redirections, monkeypatch
+):
+    regs = SimpleNamespace(ip=100, nr=0, value=0)
+    monkeypatch.setattr(core, "registers", lambda tid: regs)
+    monkeypatch.setattr(core, "set_registers", lambda tid, given: world.said.append("again"))
     monkeypatch.setattr(
-        world.tracer._installer, "install_in", lambda picture, then: asked.append(picture)
+        world.tracer._installer,
+        "stop_for_descriptors",
+        lambda tid: iter(world.said.append("ready") or ()),
     )
-    world.tracer.changed(world.view, told.append)
-    assert (told, asked) == ([""], [])
-    world.view.mount("/unreal", world.view.now())
-    world.tracer.changed(world.view, told.append)
-    assert asked == [world.picture]
+    world.answers(Opened(None))
+    said = world.runs(world.stop(core.NOTICE), world.stop(core.TRAP))
+    assert said == ["stopped", "ready", "again", ("resume", TID)]
+    assert (regs.ip, regs.nr) == (100 - core.CALL_LENGTH, core.NO_CALL)
+    assert regs.value == world.tracer.numbers["stat"]
 
 
-def test_C_is_shown_the_mounts(world, monkeypatch):
-    shown = []
-    monkeypatch.setattr(core, "describe", lambda *args: shown.append(args[1:]))
-    world.view.mount("/etc/unreal", world.view.now())
-    world.view.mount("/no/such/place", world.view.now())
-    world.tracer.changed(world.view, lambda why: None)
-    covers, names, parents = shown[0]
-    assert [prefix for prefix, _, _ in covers] == [
-        "/no/such/place/etc/unreal", "/no/such/place", "/etc/unreal", "",
-    ]  # fmt: skip
-    assert covers[-1] == ("", 0, "")
-    assert names == sorted({"unreal", "place", "etc", "such"})
-    found = os.stat("/etc")
-    assert (found.st_dev, found.st_ino) in parents
+def test_who_sleeps_is_woken_by_what_he_sleeps_on(world, monkeypatch):
+    woken = []
+
+    def asleep(tid, numbers):
+        yield core.TO_EXIT, 0
+
+    monkeypatch.setattr(tracer, "asleep", asleep)
+    monkeypatch.setattr(core, "interrupt", woken.append)
+    world.answers(Asleep("key"))
+    world.runs(world.stop(core.TRACED))
+    emulation = world.tracer.emulation
+    emulation.wake("another")
+    assert woken == []
+    emulation.wake("key")
+    assert woken == [TID]
+    world.runs(world.stop(core.EXIT))
+    emulation.wake("key")
+    assert woken == [TID]
+    assert not world.tracer.busy_with(TID)
+
+
+def works(told, run):
+    """A handler that has something done."""
+
+    def handler(task):
+        try:
+            told.append((yield Work("file", run)))
+        except OSError as error:
+            told.append(error.errno)
+            raise
+        return Emulate(7)
+
+    return handler
+
+
+def ready(world):
+    """A stop that says that work is done, once it is."""
+    fd = world.tracer.emulation.workers.fd
+    assert select.select([fd], [], [], 20)[0]
+    return world.stop(core.READY, tid=fd)
+
+
+@pytest.mark.parametrize("kind", [core.NOTICE, core.TRACED])
+def test_a_slow_file_lets_only_its_caller_wait(world, kind):
+    told = []
+    world.answers(works(told, lambda: "done"))
+    assert world.runs(world.stop(kind)) == []
+    assert world.tracer.busy_with(TID)
+    said = world.runs(ready(world))
+    assert told == ["done"]
+    answered = [("reply", 4, 77, 7)] if kind == core.NOTICE else [("answer", TID, 7)]
+    assert said[: len(answered)] == answered
+    assert not world.tracer.busy_with(TID)
+    assert world.record.watched == 0
+
+
+def test_an_error_in_a_slow_file_is_the_callers(world):
+    def fails():
+        raise OSError(errno.ENOSPC, "full")
+
+    told = []
+    world.answers(works(told, fails))
+    world.runs(world.stop(core.NOTICE))
+    assert world.runs(ready(world)) == [("reply", 4, 77, -errno.ENOSPC)]
+    assert told == [errno.ENOSPC]
+
+
+def test_who_dies_meanwhile_is_answered_no_more(world):
+    go = threading.Event()
+    told = []
+    world.answers(works(told, lambda: go.wait(20)))
+    world.runs(world.stop(core.NOTICE))
+    del world.records[TID]
+    world.records[7] = world.task(7)
+    world.runs(world.stop(core.DEAD))
+    assert not world.tracer.busy_with(TID)
+    go.set()
+    assert world.runs(ready(world)) == []
+
+
+def test_what_was_opened_for_the_dead_is_closed(world, opened):
+    def handler(task):
+        yield Work("file", lambda: None)
+        return Opened(opened)
+
+    world.answers(handler)
+    world.runs(world.stop(core.NOTICE))
+    del world.records[TID]
+    world.records[7] = world.task(7)
+    world.runs(world.stop(core.DEAD))
+    world.runs(ready(world))
+    assert opened.file.closed == 1
+
+
+def test_work_after_a_request_keeps_the_task_stopped(world, redirections):
+    told = []
+
+    def handler(task):
+        yield Redirect({})
+        told.append((yield Work("file", lambda: "done")))
+        return Done()
+
+    world.answers(handler)
+    redirections.results = [(0, 0)]
+    world.runs(world.stop(core.TRACED), world.stop(core.EXIT))
+    assert world.said == [("resume", TID, *RUN)]
+    assert world.runs(ready(world)) == [("resume", TID)]
+    assert told == ["done"]

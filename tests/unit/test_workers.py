@@ -17,7 +17,7 @@ LONG = 20  # seconds: longer than any of this takes
 @pytest.fixture
 def workers():
     before = threading.active_count()
-    made = Workers()
+    made = Workers(lambda: None)
     files = list(made._queues)
     yield made
     made.finish_all()
@@ -126,7 +126,7 @@ def test_nothing_to_wait_for_is_no_wait(workers):
 def test_a_workers_thread_runs_on_any_processor():
     """The core follows its callers from one to the next: its threads must not."""
     everywhere, told = os.sched_getaffinity(0), []
-    workers = Workers()
+    workers = Workers(lambda: None)
     try:
         os.sched_setaffinity(0, {min(everywhere)})
         workers.once(lambda: os.sched_getaffinity(0), lambda *said: told.append(said[0]))

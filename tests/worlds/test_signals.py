@@ -6,6 +6,7 @@ from __future__ import annotations
 import os
 import re
 import signal
+import socket
 from pathlib import Path
 
 import pytest
@@ -22,10 +23,28 @@ from worlds.world import all_gone, core_of, marked, status_of
         "timeouts_kept",
         "signal_trap",
         "poll_interrupted",
+        "rings",
     ],
 )
 def test_signals_do_what_the_kernel_says(passes, name):
     passes(name, timeout=45)
+
+
+@pytest.mark.parametrize("name", ["view", "loaded"])
+def test_who_knocks_at_a_core_that_sleeps_is_heard(worlds, name):
+    """Nothing else happens in the view that could wake it."""
+    with worlds[name].start("echo there; read x; exit 0") as process:
+        assert process.stdout.readline() == "there\n"
+        core = core_of(process.pid)
+        for turn in range(300):
+            with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as client:
+                client.settimeout(10)
+                client.connect(b"\0pyview/%d" % core)
+                if turn % 3:  # others leave at once
+                    client.send(b"info")
+                    assert client.recv(100) == b"\1\1not in a view"
+        process.communicate("x\n", 10)
+        assert process.returncode == 0
 
 
 def test_a_program_starts_with_nothing_of_the_views_own(world, native, guest):

@@ -1,0 +1,93 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""The views of a core: who is in them, what C is shown of them, who uses their mounts."""
+
+from __future__ import annotations
+
+import errno
+import os
+
+import pytest
+
+from pyview import core
+from pyview.api import Tree
+from pyview.view import View
+
+TID = 0x7FFFFFF0  # the task of the world's stops
+
+
+def test_a_child_view_has_the_whole_process(world):
+    for tid in (41, 42, 51):
+        world.records[tid] = world.task(tid)
+    child = world.tracer.child(42, "inner")
+    joined = [args[0].tid for name, *args in world.said if name == "join"]
+    assert sorted(joined) == [41, 42]
+    assert (child.number, child.name, child.parent) == (2, "inner", world.view)
+    assert world.tracer.views() == [world.view, child]
+
+
+def test_a_stranger_gets_no_child(world):
+    assert world.tracer.view_of(1) is None
+    with pytest.raises(OSError) as raised:
+        world.tracer.child(1, "x")
+    assert raised.value.errno == errno.EINVAL
+
+
+def test_a_view_without_tasks_is_forgotten(world):
+    first = world.tracer.child(TID, "one")  # joined only in name: its picture has no task
+    world.tracer.child(TID, "two")
+    assert first not in world.tracer.views()
+    assert len([one for one in world.said if one[0] == "free_view"]) == 1
+
+
+def test_a_mount_is_busy_while_something_of_it_is_used(world):
+    mount = world.view.mount("/unreal", world.view.now(), kind="unreal")
+    number = next(c.number for c in world.view.covers() if c.mount is mount)
+    record = world.records[os.getpid()] = world.task(os.getpid())
+
+    def busy():
+        return world.tracer.busy(world.view, mount)
+
+    assert not busy()
+    record.fs.domain = number
+    assert busy()
+    record.fs.domain, record.mm.domain = 0, number
+    assert busy()
+    record.mm.domain = 0
+    record.marks[0] = number
+    assert busy()
+    assert not world.tracer.busy(View(9), mount)
+    root = world.view.mounts[0]
+    assert not world.tracer.busy(world.view, root)  # of domain 0 everything is
+
+
+def test_a_change_without_mounts_needs_no_filter(world, monkeypatch):
+    told, asked = [], []
+    monkeypatch.setattr(
+        world.tracer._installer,
+        "install_in",
+        lambda picture, then, virtual: asked.append((picture, virtual)),
+    )
+    world.tracer.changed(world.view, told.append)
+    assert (told, asked) == ([""], [])
+    world.view.mount("/unreal", world.view.now())
+    world.tracer.changed(world.view, told.append)
+    assert asked == [(world.picture, False)]
+    world.view.mount("/v", Tree())
+    world.tracer.changed(world.view, told.append)
+    assert asked[1:] == [(world.picture, True)]
+
+
+def test_C_is_shown_the_mounts(world, monkeypatch):
+    shown = []
+    monkeypatch.setattr(core, "describe", lambda *args: shown.append(args[1:]))
+    world.view.mount("/etc/unreal", world.view.now())
+    world.view.mount("/no/such/place", world.view.now())
+    world.tracer.changed(world.view, lambda why: None)
+    covers, names, parents = shown[0]
+    assert [prefix for prefix, _, _ in covers] == [
+        "/no/such/place/etc/unreal", "/no/such/place", "/etc/unreal", "",
+    ]  # fmt: skip
+    assert covers[-1] == ("", 0, "")
+    assert names == sorted({"unreal", "place", "etc", "such"})
+    found = os.stat("/etc")
+    assert (found.st_dev, found.st_ino) in parents
