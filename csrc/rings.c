@@ -19,7 +19,7 @@
 
 static struct seccomp_notif call;
 static sigset_t rings;
-static int hearing;
+static int hearing, started;
 
 static void ring(int signal)
 {
@@ -35,6 +35,7 @@ void pv_rings_start(void)
 	sigaddset(&rings, SIGIO);
 	action.sa_mask = rings;
 	sigprocmask(SIG_BLOCK, &rings, NULL);
+	started = 1;
 	sigaction(SIGCHLD, &action, NULL);
 	sigaction(SIGIO, &action, NULL);
 }
@@ -42,7 +43,8 @@ void pv_rings_start(void)
 /* End the core's sleep, if it sleeps: for any thread. */
 void pv_ring(void)
 {
-	kill(getpid(), SIGIO);
+	if (started)
+		kill(getpid(), SIGIO);
 }
 
 /* No ring is heard from here on until RECV is called to sleep; those that come stay pending. */

@@ -215,9 +215,11 @@ class World:
         monkeypatch.setattr(door, "mark_of", lambda record, fd: record.marks.get(fd, 0))
         monkeypatch.setattr(door, "watch", lambda fd, on=1: None)
         monkeypatch.setattr(door, "watch_rung", lambda fd: None)
+        monkeypatch.setattr(door, "ring", lambda: None)
         monkeypatch.setattr(door, "copy_stop", lambda stop: SimpleNamespace(**vars(stop)))
         self.tracer = Tracer(Reports(fd, False, False), "first", self.picture)
         self.view = self.tracer.views()[0]
+        monkeypatch.setattr(self.tracer, "_end", lambda: None)  # no more stops, for now
         self.monkeypatch = monkeypatch
         self.queue = []
 
@@ -268,7 +270,7 @@ class World:
     def runs(self, *stops):
         """Let the loop have these stops; what the core was told."""
         self.said.clear()
-        self.queue = [*stops[1:], self.stop(door.EMPTY)]
+        self.queue = [*stops[1:], self.stop(door.EMPTY, tid=0)]
         self.tracer.run(stops[0], lambda: self.said.append("serve"), lambda: self.said.append(0))
         return self.said
 

@@ -63,7 +63,7 @@ def test_who_has_gone_needs_no_answer(world):
     assert world.runs(world.stop(core.NOTICE), world.stop(core.TRACED)) == []
     world.records.clear()
     said = world.runs(world.stop(core.NOTICE), world.stop(core.TRACED))
-    assert said == [("let_run", 4, 77), ("resume", TID), ("free_view", world.picture)]
+    assert said == [("let_run", 4, 77), ("resume", TID)]
 
 
 def test_a_call_that_nobody_knows_runs(world):
@@ -239,6 +239,7 @@ def test_what_nobody_took_is_closed(world, opened, monkeypatch):
     monkeypatch.setattr(core, "mark_emulated", lambda fd: None)
     world.answers(Opened(opened))
     world.runs(world.stop(core.NOTICE))
+    world.runs(world.stop(core.READY, tid=world.tracer.emulation.descriptors.fileno()))
     assert opened.file.closed == 1
 
 
@@ -248,11 +249,12 @@ def test_who_can_hold_no_descriptor_yet_is_made_ready_and_asks_again(
     regs = SimpleNamespace(ip=100, nr=0, value=0)
     monkeypatch.setattr(core, "registers", lambda tid: regs)
     monkeypatch.setattr(core, "set_registers", lambda tid, given: world.said.append("again"))
-    monkeypatch.setattr(
-        world.tracer._installer,
-        "stop_for_descriptors",
-        lambda tid: iter(world.said.append("ready") or ()),
-    )
+
+    def made_ready(tid):
+        world.said.append("ready")
+        yield from ()
+
+    monkeypatch.setattr(world.tracer._installer, "stop_for_descriptors", made_ready)
     world.answers(Opened(None))
     said = world.runs(world.stop(core.NOTICE), world.stop(core.TRAP))
     assert said == ["stopped", "ready", "again", ("resume", TID)]
@@ -368,3 +370,18 @@ def test_work_after_a_request_keeps_the_task_stopped(world, redirections):
     assert world.said == [("resume", TID, *RUN)]
     assert world.runs(ready(world)) == [("resume", TID)]
     assert told == ["done"]
+
+
+def test_in_the_end_all_is_closed_and_done(world, opened, monkeypatch):
+    held, done = [], []
+    monkeypatch.setattr(core, "give", lambda listener, cookie, fd, cloexec: held.append(os.dup(fd)))
+    monkeypatch.setattr(core, "mark_emulated", lambda fd: None)
+    world.answers(Opened(opened))
+    world.runs(world.stop(core.NOTICE))
+    world.tracer.emulation.workers.once(lambda: "done", lambda value, error: done.append(value))
+    os.close(held[0])
+    world.records.clear()
+    type(world.tracer)._end(world.tracer)
+    assert opened.file.closed == 1
+    assert done == ["done"]
+    assert ("free_view", world.picture) in world.said

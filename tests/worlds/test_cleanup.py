@@ -131,6 +131,9 @@ class Wrong(Tree):
         if path != "/":
             raise RuntimeError("a bug in a module")
 
+    def lstat(self, path):
+        raise RuntimeError("a bug in a module")
+
 
 class Raises(Module):
     def load(self, view):
