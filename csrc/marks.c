@@ -77,6 +77,28 @@ int pv_mark_path(int fd, int domain)
 	return 0;
 }
 
+#define SEEN 8192u
+
+/* Through which domain a file was opened last: what tells the name of a mapped one, for a mapping
+ * does not say how its file was opened.  A guess when it was opened through several. */
+static struct { dev_t dev; ino_t ino; int domain; } seen[SEEN];
+
+void pv_note_opened(uint64_t dev, uint64_t ino, int domain)
+{
+	unsigned i = (unsigned)((dev * 31 + ino) % SEEN);
+
+	seen[i].dev = dev;
+	seen[i].ino = ino;
+	seen[i].domain = domain;
+}
+
+int pv_opened_through(uint64_t dev, uint64_t ino)
+{
+	unsigned i = (unsigned)((dev * 31 + ino) % SEEN);
+
+	return seen[i].dev == dev && seen[i].ino == ino ? seen[i].domain : 0;
+}
+
 static int path_mark(int fd)
 {
 	struct stat st;

@@ -191,6 +191,8 @@ int pv_mark(int fd, int domain);
 int pv_mark_path(int fd, int domain);
 int pv_mark_of(struct pv_task *task, int fd);
 int pv_mark_emulated(int fd);
+void pv_note_opened(uint64_t dev, uint64_t ino, int domain);
+int pv_opened_through(uint64_t dev, uint64_t ino);
 uint64_t pv_emulated(struct pv_task *task, int fd);
 void pv_use_domains(void);
 int pv_domains_used(void);

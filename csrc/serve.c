@@ -117,6 +117,8 @@ static int serve_open(struct pv_stop *s, const struct pv_where *w,
 		return PV_ANSWERED;
 	}
 	pv_mark((int)r, w->domain);
+	if ((st.st_mode & S_IFMT) == S_IFREG && fstat((int)r, &st) == 0)
+		pv_note_opened(st.st_dev, st.st_ino, w->domain);
 	pv_give(s->listener, s->id, (int)r, (flags & O_CLOEXEC) != 0);
 	close((int)r);
 	return PV_LET_RUN;           /* answered already */

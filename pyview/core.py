@@ -279,6 +279,9 @@ def mark_of(task: Any, fd: int) -> int:
     return int(lib.pv_mark_of(task, fd))
 
 
+note_opened, opened_through = lib.pv_note_opened, lib.pv_opened_through
+
+
 def mark_emulated(fd: int) -> None:
     """The core's `fd`, a task's end of a socket pair, is an emulated descriptor from now on."""
     _checked(lib.pv_mark_emulated(fd))

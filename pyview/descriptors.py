@@ -20,6 +20,7 @@ from pyview.pages import Pages
 from pyview.paths import Found
 from pyview.view import covers as _covers
 
+REMEMBERED = 4096  # names of files that have been mapped
 PLACEHOLDER = b"\0"
 
 
@@ -57,6 +58,7 @@ class Descriptors:
         self._by_inode: dict[int, OpenFile] = {}
         self._ends: dict[int, tuple[int, OpenFile]] = {}  # the core's end -> (inode, open file)
         self._mapped: dict[tuple[int, int], Pages] = {}  # shared, by the file's key
+        self._memory: dict[int, str] = {}  # memfd -> the name of its file, for proc
         self._users: dict[int, set[tuple[int, int]]] = {}  # pv_mm.maps -> keys
         self._ended: dict[tuple[int, int], list[OpenFile]] = {}  # closed, but still mapped
         self._places: dict[str, int] = {}
@@ -171,9 +173,16 @@ class Descriptors:
                     if other.key == opened.key:
                         other.pages = pages
                 self.refresh()
+        self._memory[os.fstat(pages.fd).st_ino] = opened.name
+        if len(self._memory) > REMEMBERED:
+            del self._memory[next(iter(self._memory))]
         if writable:
             pages.file, pages.shared = opened.file, True
         return pages
+
+    def mapped_name(self, inode: int) -> str | None:
+        """The name of the file that a memfd is mapped in the place of."""
+        return self._memory.get(inode)
 
     def is_mapped(self, opened: OpenFile) -> bool:
         """Whether some process may have it mapped and shared."""

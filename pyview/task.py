@@ -27,6 +27,10 @@ from pyview.view import Mount, View
 
 _MAGIC = re.compile(r"/proc/(\d+)(?:/task/(\d+))?/(cwd|root|exe|fd/(\d+))")
 _DELETED = " (deleted)"
+MAPS = ("maps", "smaps")
+_MAPPING = re.compile(
+    rb"([0-9a-f]+-[0-9a-f]+ \S{4} [0-9a-f]+ ([0-9a-f]+):([0-9a-f]+) (\d+) +)(/.*)"
+)
 
 
 class CoreEyes:
@@ -320,8 +324,10 @@ class Task:
     def mark(self, fd: int, domain: int) -> None:
         mine = core.descriptor(self._record, fd)
         try:
-            if stat.S_IFMT(os.fstat(mine).st_mode) in (stat.S_IFREG, stat.S_IFDIR):
+            st = os.fstat(mine)
+            if stat.S_IFMT(st.st_mode) in (stat.S_IFREG, stat.S_IFDIR):
                 core.mark(mine, domain)
+                core.note_opened(st.st_dev, st.st_ino, domain)
         finally:
             os.close(mine)
 
@@ -423,12 +429,29 @@ class Task:
         number = record.fs.place if what == "cwd" else record.mm.place
         return self.session.descriptors.place_name(number)
 
-    def mounts_text(self, kind: str) -> bytes:
-        with open(f"/proc/{self.process()}/{kind}", "rb", 0) as file:
+    def proc_text(self, real: str, kind: str) -> bytes:
+        with open(real, "rb", 0) as file:
             text = file.readall()
+        if kind in MAPS:
+            return b"\n".join(map(self._shown_mapping, text.split(b"\n")))
         return text + "".join(_mount_lines(self.view, kind)).encode(errors="surrogateescape")
 
-    def memory_file(self, data: bytes, flags: int) -> int:
+    def _shown_mapping(self, line: bytes) -> bytes:
+        """A line of /proc/PID/maps or smaps with the view's name of its file."""
+        match = _MAPPING.match(line)
+        if match is None:
+            return line
+        head, major, minor, inode, real = match.groups()
+        name = None
+        if real.startswith(b"/memfd:pyview"):
+            name = self.session.descriptors.mapped_name(int(inode))
+        else:
+            device = os.makedev(int(major, 16), int(minor, 16))
+            domain = self.view.domain(core.opened_through(device, int(inode)))
+            name = domain.name(os.fsdecode(real)) if domain is not None else None
+        return line if name is None else head + os.fsencode(name)
+
+    def memory_file(self, data: bytes) -> int:
         fd = os.memfd_create("pyview", os.MFD_CLOEXEC)
         try:
             os.write(fd, data)

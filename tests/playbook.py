@@ -198,10 +198,10 @@ class Nobody:
     def proc_name(self, real: str) -> str | None:
         return self.magic.get(real)
 
-    def mounts_text(self, kind: str) -> bytes:
+    def proc_text(self, real: str, kind: str) -> bytes:
         return kind.encode()
 
-    def memory_file(self, data: bytes, flags: int) -> int:
+    def memory_file(self, data: bytes) -> int:
         self.notes.append(("file", data))
         return 77
 

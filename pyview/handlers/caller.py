@@ -185,10 +185,10 @@ class Caller(Protocol):
         None when the link's own text is right.
         """
 
-    def mounts_text(self, kind: str) -> bytes:
-        """What /proc/PID/`kind` (mounts, mountinfo, mountstats) says in this view."""
+    def proc_text(self, real: str, kind: str) -> bytes:
+        """What a file of proc says in this view: mounts, mountinfo, mountstats, maps, smaps."""
 
-    def memory_file(self, data: bytes, flags: int) -> int:
+    def memory_file(self, data: bytes) -> int:
         """A descriptor of the core for a file with these bytes, read-only."""
 
     def socket_named(self, real: bytes, name: bytes | None) -> None:

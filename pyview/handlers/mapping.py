@@ -62,8 +62,10 @@ def munmap(caller: Caller) -> Handler:
     """munmap, mremap: what was written by mapping reaches the file."""
     value = yield Redirect({})
     if value >= 0 or value < -4095:
-        yield from _write_back(caller)
-        caller.unmapped()
+        try:
+            yield from _write_back(caller)
+        finally:
+            caller.unmapped()
     return Done()
 
 

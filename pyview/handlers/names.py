@@ -17,6 +17,7 @@ from pyview.view import covers
 
 TWO_NAMES = frozenset(("rename", "link"))
 O_PATH = 0o10000000
+VIEW_TEXTS = ("mounts", "mountinfo", "mountstats", "maps", "smaps")
 OPEN_FLAGS = 0o37777777  # VALID_OPEN_FLAGS: openat2 refuses any other
 CREATS = os.O_CREAT | os.O_WRONLY | os.O_TRUNC  # creat(2)
 RESOLVE_IN_ROOT, RESOLVE_BENEATH, RESOLVE_NO_SYMLINKS = 0x10, 0x08, 0x04
@@ -206,7 +207,8 @@ def _open_listened(caller: Caller, where: Found, flags: int) -> Real | At | Give
     assert where.real is not None
     text = _view_text(where.real)
     if text and not flags & (os.O_CREAT | os.O_WRONLY | os.O_RDWR):
-        return Give(caller.memory_file(caller.mounts_text(text), flags), bool(flags & os.O_CLOEXEC))
+        data = caller.proc_text(where.real, text)
+        return Give(caller.memory_file(data), bool(flags & os.O_CLOEXEC))
     if where.same and not where.number:
         return Real(where.clean)
     path_index = caller.call.paths()[0][1]
@@ -215,9 +217,9 @@ def _open_listened(caller: Caller, where: Found, flags: int) -> Real | At | Give
 
 
 def _view_text(real: str) -> str:
-    """Which of proc's lists of mounts a name is; "" for none."""
+    """Which of proc's lists of names a name is; "" for none."""
     parts = real.split("/")
-    if parts[1:2] != ["proc"] or parts[-1] not in ("mounts", "mountinfo", "mountstats"):
+    if parts[1:2] != ["proc"] or parts[-1] not in VIEW_TEXTS:
         return ""
     if len(parts) == 4 and parts[2].isdigit():
         return parts[3]

@@ -59,6 +59,8 @@ def _transfer(
         if target.flags & os.O_APPEND:
             raise refuse(errno.EBADF if whole else errno.EINVAL)
     if source is not None:
+        if source.is_directory and not whole:
+            raise refuse(errno.EINVAL)
         source.readable()
     for file in (source, target):
         if file is not None and whole and file.kind != stat.S_IFREG:
@@ -68,6 +70,11 @@ def _transfer(
     if caller.args[5] and whole:
         raise refuse(errno.EINVAL)
     count = min(caller.args[shape.length], CHUNK)
+    if whole and source is not None and target is not None and source.key == target.key:
+        first, second = (_position(caller, f, at) for f, at in (
+            (source, shape.source_at), (target, shape.target_at)))  # fmt: skip
+        if abs(first - second) < min(caller.args[shape.length], source.end() - first):
+            raise refuse(errno.EINVAL)  # they overlap
     data = b""
     if source is not None:
         at = _position(caller, source, shape.source_at)

@@ -17,6 +17,8 @@ from pyview import filter as tier
 from pyview.filter import (
     AUDIT_ARCH_I386,
     AUDIT_ARCH_X86_64,
+    MAPPINGS,
+    MESSAGES,
     REFUSED,
     RETURNS,
     SECCOMP_RET_ALLOW,
@@ -26,6 +28,9 @@ from pyview.filter import (
     SECCOMP_RET_USER_NOTIF,
     X32_SYSCALL_BIT,
     Action,
+    descriptor_tier,
+    mapping_tier,
+    message_tier,
     path_tier,
     program,
     run,
@@ -136,6 +141,69 @@ def test_a_program_that_the_kernel_would_not_take_is_an_error():
     chosen = {n: Action(SECCOMP_RET_ERRNO | n % 2 + 1) for n in range(4096)}
     with pytest.raises(ValueError, match="instructions"):
         program(chosen, default=SECCOMP_RET_ALLOW)
+
+
+# -- what is stacked on it -----------------------------------------------------------------------
+
+HELD = descriptor_tier(oracle.numbers()) if oracle.HEADER.exists() else b""
+MAPPED = mapping_tier(oracle.numbers()) if oracle.HEADER.exists() else b""
+MAP_PRIVATE, MAP_ANONYMOUS = 0x02, 0x20
+F_DUPFD, F_GETFD, F_SETFD, F_GETFL, F_SETLK, F_DUPFD_CLOEXEC = 0, 1, 2, 3, 6, 1030
+
+
+def stops(prog: bytes, name: str, *args: int) -> bool:
+    value = run(prog, oracle.numbers()[name], (*args, *NO_ARGS)[:6]).value
+    assert value in (SECCOMP_RET_ALLOW, SECCOMP_RET_TRACE)
+    return value == SECCOMP_RET_TRACE
+
+
+@given(st.integers(0, TOP), six)
+def test_the_descriptor_tier_answers_as_the_table(nr, args):
+    row = BY_NUMBER.get(nr)
+    held = row is not None and row.held is not None
+    wanted = held and (not row.held or any(when.holds(args) for when in row.held))
+    assert run(HELD, nr, args).value == (SECCOMP_RET_TRACE if wanted else SECCOMP_RET_ALLOW)
+
+
+def test_calls_that_use_a_descriptor_stop():
+    for name in ("read", "write", "pwritev2", "lseek", "fstat", "ioctl", "ftruncate", "sendfile",
+                 "fchdir", "getdents64", "flock", "epoll_ctl", "sendmsg", "setns"):  # fmt: skip
+        assert stops(HELD, name, 3), name
+
+
+def test_calls_that_the_kernels_own_descriptor_answers_do_not():
+    for name in ("close", "dup", "dup2", "dup3", "close_range", "epoll_wait", "poll", "select",
+                 "getpid", "openat", "munmap", "brk", "futex"):  # fmt: skip
+        assert not stops(HELD, name, 3), name
+
+
+def test_fcntl_stops_where_the_file_is_meant():
+    for command in (F_DUPFD, F_GETFD, F_SETFD, F_DUPFD_CLOEXEC):
+        assert not stops(HELD, "fcntl", 3, command)
+        assert not stops(HELD, "fcntl", 3, command | 7 << 32)
+    for command in (F_GETFL, 4, 5, F_SETLK, 7, 16, 17, 36, 37, 38, 1024, 1029, 1031, 1040):
+        assert stops(HELD, "fcntl", 3, command)
+        assert stops(HELD, "fcntl", 3, command | 7 << 32)
+
+
+def test_only_files_are_mapped():
+    assert stops(HELD, "mmap", 0, 4096, 3, MAP_PRIVATE, 3)
+    assert not stops(HELD, "mmap", 0, 4096, 3, MAP_PRIVATE | MAP_ANONYMOUS, 2**64 - 1)
+
+
+def test_the_mapping_tier_stops_what_ends_a_mapping():
+    assert {name for name in oracle.numbers() if stops(MAPPED, name)} == set(MAPPINGS)
+
+
+def test_the_message_tier_stops_what_passes_descriptors():
+    prog = message_tier(oracle.numbers())
+    assert {name for name in oracle.numbers() if stops(prog, name)} == set(MESSAGES)
+
+
+def test_stacked_tiers_load_no_more_arguments_than_they_must():
+    loading = {nr for nr in range(TOP) if run(HELD, nr).loaded}
+    assert loading == {nr for nr, row in BY_NUMBER.items() if row.held}
+    assert not any(run(MAPPED, nr).loaded for nr in range(TOP))
 
 
 # -- the kernel's own interpreter ------------------------------------------------------

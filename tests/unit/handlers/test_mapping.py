@@ -1,0 +1,202 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""mmap of an emulated file: a memfd is mapped in its place, and written back."""
+
+from __future__ import annotations
+
+import errno
+import os
+import stat
+
+import pytest
+from playbook import Nobody, play
+
+from pyview.api import File, Tree, attributes
+from pyview.api import refuse as error
+from pyview.openfile import O_PATH, OpenFile
+from pyview.pages import Pages
+from pyview.verdicts import Done, Emulate, Mapped, Real, Redirect, Work
+from pyview.view import Mount
+
+R, W, RW = os.O_RDONLY, os.O_WRONLY, os.O_RDWR
+READ, WRITE = 1, 2
+SHARED, PRIVATE, VALIDATE, ANONYMOUS = 1, 2, 3, 0x20
+AT = 0x7F0000000000
+
+
+class Memory(File):
+    def __init__(self, data=b"0123456789" * 1000):
+        self.data = bytearray(data)
+        self.reads = []
+
+    def pread(self, size, offset):
+        self.reads.append((offset, size))
+        return bytes(self.data[offset : offset + size])
+
+    def pwrite(self, data, offset):
+        self.data[offset : offset + len(data)] = data
+        return len(data)
+
+    def size(self):
+        return len(self.data)
+
+
+@pytest.fixture
+def holding():
+    """Gives a caller that has a file open as descriptor 5."""
+    callers = []
+
+    def make(file=None, flags=RW, kind=stat.S_IFREG):
+        caller = Nobody()
+        mount = Mount("/o", Tree(), 1, "none", "", "")
+        st = attributes(kind | 0o644, ino=1, dev=1)
+        caller.objects[5] = OpenFile(file or Memory(), mount, "/x", "/o/x", flags, st)
+        callers.append(caller)
+        return caller
+
+    yield make
+    for caller in callers:
+        for pages in {*caller.pages_given, *caller.pages_mapped}:
+            pages.close()
+
+
+def maps(caller, length=4096, protection=READ, flags=PRIVATE, offset=0):
+    return caller.calls("mmap", 0, length, protection, flags, 5, offset)
+
+
+def refused(caller, *results):
+    with pytest.raises(OSError) as raised:
+        play(caller, *results)
+    return raised.value.errno
+
+
+@pytest.mark.parametrize(
+    ("flags", "how", "mode", "noted"),
+    [
+        (R, PRIVATE, os.O_RDWR, ("pages", False, False)),
+        (RW, PRIVATE, os.O_RDWR, ("pages", False, False)),
+        (R, SHARED, os.O_RDONLY, ("pages", True, False)),
+        (RW, SHARED, os.O_RDWR, ("pages", True, True)),
+        (RW, VALIDATE, os.O_RDWR, ("pages", True, True)),
+    ],
+)
+def test_its_pages_are_mapped_in_its_place(holding, flags, how, mode, noted):
+    caller = holding(flags=flags)
+    verdict, asked = play(maps(caller, flags=how), 9, AT, 0)
+    assert verdict == Emulate(AT)
+    assert [request for request in asked if isinstance(request, Redirect)] == [
+        Redirect({0: b"/its/pages\0", 1: mode | os.O_CLOEXEC, 2: 0}, "open"),
+        Redirect({4: 9}),
+        Redirect({0: 9}, "close"),
+    ]
+    assert (Mapped() in asked) == (how != PRIVATE)
+    assert caller.notes == [noted]
+
+
+def test_they_hold_what_is_mapped(holding):
+    caller = holding()
+    play(maps(caller, 100, offset=4096), 9, AT, 0)
+    (pages,) = caller.pages_given
+    assert os.pread(pages.fd, 4096, 4096) == bytes(caller.objects[5].file.data[4096:8192])
+    assert caller.objects[5].file.reads == [(4096, 4096)]
+
+
+def test_a_mapping_that_fails_leaves_no_descriptor(holding):
+    verdict, asked = play(maps(holding()), 9, -errno.ENOMEM, 0)
+    assert verdict == Emulate(-errno.ENOMEM)
+    assert asked[-1] == Redirect({0: 9}, "close")
+
+
+@pytest.mark.parametrize(
+    ("result", "number"),
+    [(-errno.EMFILE, errno.EMFILE), (-errno.ENFILE, errno.ENFILE), (-errno.EACCES, errno.ENOMEM)],
+)
+def test_pages_that_cannot_be_opened(holding, result, number):
+    assert refused(maps(holding()), result) == number
+
+
+@pytest.mark.parametrize(
+    ("given", "more", "number"),
+    [
+        ({}, {"length": 0}, errno.EINVAL),
+        ({}, {"offset": 100}, errno.EINVAL),
+        ({}, {"flags": 0}, errno.EINVAL),
+        ({"flags": W}, {}, errno.EACCES),
+        ({"flags": R}, {"flags": SHARED, "protection": READ | WRITE}, errno.EACCES),
+        ({"flags": O_PATH}, {}, errno.EBADF),
+        ({"kind": stat.S_IFDIR}, {}, errno.ENODEV),
+        ({"kind": stat.S_IFCHR}, {}, errno.ENODEV),
+    ],
+)
+def test_what_cannot_be_mapped(holding, given, more, number):
+    caller = holding(**given)
+    assert refused(maps(caller, **more)) == number
+    assert caller.notes == []
+
+
+def test_block_devices_are_mapped_too(holding):
+    assert play(maps(holding(kind=stat.S_IFBLK)), 9, AT, 0)[0] == Emulate(AT)
+
+
+def test_a_file_that_cannot_be_read_is_EIO(holding):
+    class Broken(Memory):
+        def pread(self, size, offset):
+            raise error(errno.EIO)
+
+    assert refused(maps(holding(Broken()))) == errno.EIO
+
+
+def test_a_slow_file_is_read_in_its_own_thread(holding):
+    class Slow(Memory):
+        slow = True
+
+    _, asked = play(maps(holding(Slow())), 9, AT, 0)
+    assert isinstance(asked[0], Work)
+
+
+def test_a_file_of_the_kernels_is_the_kernels(holding):
+    caller = holding()
+    assert play(caller.calls("mmap", 0, 4096, READ, PRIVATE, 6, 0)) == (Real(), [])
+
+
+# -- written back --------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def mapped(holding):
+    """A caller that has written by mapping."""
+    caller = holding()
+    file = caller.objects[5].file
+    pages = Pages(file)
+    pages.shared = True
+    pages.fill(0, 4096)
+    os.pwrite(pages.fd, b"MAPPED", 0)
+    caller.pages_mapped.append(pages)
+    return caller
+
+
+@pytest.mark.parametrize(
+    ("call", "result"), [("munmap", 0), ("mremap", AT), ("msync", 0), ("mremap", 1 << 62)]
+)
+def test_what_was_written_by_mapping_reaches_the_file(mapped, call, result):
+    verdict, asked = play(mapped.calls(call, AT, 4096), result)
+    assert (verdict, asked) == (Done(), [Redirect({})])
+    assert mapped.objects[5].file.data.startswith(b"MAPPED6789")
+    assert mapped.notes == ([("unmapped",)] if call != "msync" else [])
+
+
+@pytest.mark.parametrize("call", ["munmap", "mremap", "msync"])
+def test_a_call_that_fails_changes_nothing(mapped, call):
+    assert play(mapped.calls(call, AT, 4096), -errno.EINVAL)[0] == Done()
+    assert mapped.objects[5].file.data.startswith(b"0123456789")
+    assert mapped.notes == []
+
+
+def test_msync_tells_what_went_wrong(mapped):
+    mapped.objects[5].file.pwrite = lambda data, offset: 0
+    assert refused(mapped.calls("msync", AT, 4096, 4), 0) == errno.ENOSPC
+
+
+def test_what_is_unmapped_is_unmapped_whatever_went_wrong(mapped):
+    mapped.objects[5].file.pwrite = lambda data, offset: 0
+    assert refused(mapped.calls("munmap", AT, 4096), 0) == errno.ENOSPC
+    assert mapped.notes == [("unmapped",)]
