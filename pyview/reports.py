@@ -22,6 +22,7 @@ class Reports:
     def __init__(self, fd: int, trace: bool, summary: bool) -> None:
         self._fd, self.trace, self.summary = fd, trace, summary
         self._tags: dict[tuple[int, int], frozenset[str]] = {}  # (view, process or 0 for all)
+        self._quiet = not (trace or summary)  # nobody wants to hear of calls
         self._counts: Counter[tuple[str, str, str]] = Counter()
 
     def write(self, text: str) -> None:
@@ -34,6 +35,7 @@ class Reports:
     def set_tags(self, view: View, pid: int, tags: frozenset[str]) -> None:
         """These debug tags hold in a view (pid 0), or for a process of it and its descendants."""
         self._tags[(view.number, pid)] = tags
+        self._quiet = not (self.trace or self.summary or any(self._tags.values()))
 
     def wants_all(self, view: View) -> bool:
         """Whether someone wants a line for each call that stops in a view."""
@@ -49,7 +51,7 @@ class Reports:
 
     def debug(self, tag: str, view: View, tid: int, *words: object) -> None:
         """A line for those who asked for `tag` in this view, or for this task."""
-        if self._tags and self._wanted(tag, view, tid):
+        if not self._quiet and self._wanted(tag, view, tid):
             self.write(f"pyview[{tag}]: [{tid}] {' '.join(map(str, words))}\n")
 
     def mistake(self, task: Task, error: BaseException) -> None:
@@ -68,6 +70,8 @@ class Reports:
 
     def call(self, task: Task, verdict: Any) -> None:
         """A call has been answered."""
+        if self._quiet:
+            return
         who = _who(task, verdict)
         if self.summary:
             self._counts[(who, _what(verdict), task.call.name)] += 1

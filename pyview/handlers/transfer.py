@@ -71,8 +71,8 @@ def _transfer(
         raise refuse(errno.EINVAL)
     count = min(caller.args[shape.length], CHUNK)
     if whole and source is not None and target is not None and source.key == target.key:
-        first, second = (_position(caller, f, at) for f, at in (
-            (source, shape.source_at), (target, shape.target_at)))  # fmt: skip
+        first = _position(caller, source, shape.source_at)
+        second = _position(caller, target, shape.target_at)
         if abs(first - second) < min(caller.args[shape.length], source.end() - first):
             raise refuse(errno.EINVAL)  # they overlap
     data = b""

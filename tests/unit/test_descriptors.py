@@ -1,0 +1,422 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Emulated descriptors: sockets that stand for open files, real ones; C's part is a fake."""
+
+from __future__ import annotations
+
+import errno
+import os
+import select
+from types import SimpleNamespace
+
+import pytest
+
+from pyview import core, descriptors, locks
+from pyview.api import File, Linear, Tree, attributes
+from pyview.descriptors import Descriptors, StandIn
+from pyview.locks import EVERYTHING, Locks
+from pyview.openfile import O_PATH, OpenFile
+from pyview.paths import Found
+from pyview.view import Mount
+
+
+class Memory(File):
+    def __init__(self, data=b"0123456789", linear=None, ready=None):
+        self.data, self.where, self.is_ready = bytearray(data), linear, ready
+
+    def pread(self, size, offset):
+        return bytes(self.data[offset : offset + size])
+
+    def size(self):
+        return len(self.data)
+
+    def linear(self):
+        return self.where
+
+
+class Talks(Memory):
+    def poll(self):
+        return select.POLLIN if self.is_ready else 0
+
+
+class Session:
+    """Descriptors, with what they tell, and the tasks' ends that the test holds."""
+
+    def __init__(self, monkeypatch):
+        self.woken, self.closed, self.marked, self.entries = [], [], [], {}
+        self.locks = Locks()
+        monkeypatch.setattr(descriptors, "LOCKS", self.locks)
+        monkeypatch.setattr(core, "watch", lambda fd, on=1: None)
+        monkeypatch.setattr(core, "mark_emulated", self.marked.append)
+        monkeypatch.setattr(core, "linear", self._linear)
+        monkeypatch.setattr(core, "forget_linear", self.entries.pop)
+        self.all = Descriptors(self.woken.append, self.closed.append)
+        self.ends = []
+
+    def _linear(self, inode):
+        return self.entries.setdefault(
+            inode, SimpleNamespace(offset=0, how=0, fd=-1, start=0, size=0)
+        )
+
+    def give(self, opened):
+        """The task's end."""
+        self.ends.append(self.all.give(opened))
+        return self.ends[-1]
+
+    def drop(self, fd):
+        """The task closes it, and the core looks."""
+        os.close(fd)
+        self.ends.remove(fd)
+        self.all.settle()
+
+    def close(self):
+        for fd in list(self.ends):
+            os.close(fd)
+        for maps in list(self.all._users):
+            self.all.ended(maps)
+        self.all.settle()
+        self.all._poll.close()
+
+
+@pytest.fixture
+def session(monkeypatch):
+    made = Session(monkeypatch)
+    yield made
+    made.close()
+
+
+TREE = Tree()
+
+
+def opened(file=None, name="/v/x", flags=os.O_RDWR, ino=1, tree=TREE):
+    mount = Mount("/v", tree, 1, "none", "", "")
+    st = attributes(0o100644, ino=ino, dev=1)
+    return OpenFile(file or Memory(), mount, name.removeprefix("/v"), name, flags, st)
+
+
+def inode(fd):
+    return os.fstat(fd).st_ino
+
+
+# -- open files ----------------------------------------------------------------------------------
+
+
+def test_a_socket_tells_which_open_file_it_is(session):
+    one, two = opened(), opened()
+    first, second = session.give(one), session.give(two)
+    assert session.all.find(inode(first)) is one
+    assert session.all.find(inode(second)) is two
+    assert session.all.find(0) is None
+    assert session.marked == [first, second]
+    assert list(session.all.opened()) == [one, two]
+    assert not os.get_inheritable(first)
+
+
+def test_it_looks_ready_to_poll(session):
+    fd = session.give(opened())
+    assert select.select([fd], [fd], [], 0) == ([fd], [fd], [])
+
+
+def test_an_open_file_ends_with_its_last_descriptor(session):
+    one = opened()
+    fd = session.give(one)
+    copy = os.dup(fd)
+    session.drop(fd)
+    assert session.closed == []
+    assert session.all.find(inode(copy)) is one
+    number = inode(copy)
+    session.ends.append(copy)
+    session.drop(copy)
+    assert session.closed == [one]
+    assert session.all.find(number) is None
+    assert list(session.all.opened()) == []
+    assert one.socket == -1
+
+
+def test_the_core_hears_of_it(session):
+    fd = session.give(opened())
+    assert not select.select([session.all.fileno()], [], [], 0)[0]
+    os.close(fd)
+    session.ends.remove(fd)
+    assert select.select([session.all.fileno()], [], [], 20)[0]
+    session.all.settle()
+    assert not select.select([session.all.fileno()], [], [], 0)[0]
+
+
+def test_many_that_end_at_once(session):
+    files = [opened(ino=number) for number in range(1, 40)]
+    for fd in [session.give(one) for one in files]:
+        os.close(fd)
+        session.ends.remove(fd)
+    session.all.settle()
+    assert set(session.closed) == set(files)
+
+
+# -- what waits ----------------------------------------------------------------------------------
+
+
+def test_a_file_that_makes_its_callers_wait_does_not_look_ready(session):
+    file = Talks(ready=False)
+    one = opened(file)
+    fd = session.give(one)
+    assert select.select([fd], [], [], 0)[0] == []
+    assert session.all.show_ready(one)
+    file.is_ready = True
+    assert session.all.show_ready(one)
+    assert select.select([fd], [], [], 0)[0] == [fd]
+    assert session.all.show_ready(one)
+    file.is_ready = False
+    assert not session.all.show_ready(one), "the byte must be taken out of the other end"
+    assert os.read(fd, 10) == b"\0"
+    one.shown_ready = False
+    assert session.all.show_ready(one)
+    assert select.select([fd], [], [], 0)[0] == []
+
+
+def test_a_file_whose_descriptor_has_just_gone_may_become_ready(session):
+    file = Talks(ready=False)
+    one = opened(file)
+    fd = session.give(one)
+    os.close(fd)
+    session.ends.remove(fd)
+    file.is_ready = True
+    assert session.all.show_ready(one)
+    session.all.settle()
+    assert session.closed == [one]
+
+
+# -- what C does itself --------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("flags", "writes", "how"),
+    [
+        (os.O_RDONLY, True, core.READS),
+        (os.O_WRONLY, True, core.WRITES),
+        (os.O_RDWR, True, core.READS | core.WRITES),
+        (os.O_RDWR, False, core.READS),
+        (os.O_RDWR | os.O_APPEND, True, core.READS),
+        (os.O_RDWR | os.O_SYNC, True, core.READS),
+        (os.O_WRONLY | os.O_DSYNC, True, 0),
+        (O_PATH, True, 0),
+    ],
+)
+def test_C_reads_and_writes_what_lies_in_one_piece(session, flags, writes, how):
+    one = opened(Memory(linear=Linear(7, 512, 1024, writes)), flags=flags)
+    one.offset = 33
+    fd = session.give(one)
+    entry = session.entries[inode(fd)]
+    assert (entry.fd, entry.start, entry.size, entry.how) == (7, 512, 1024, how)
+    assert one.in_c
+    assert one.offset == 33
+    entry.offset = 44
+    assert one.offset == 44, "there is one offset, C's"
+    session.drop(fd)
+    assert session.entries == {}
+
+
+def test_what_does_not_is_none_of_its_business(session):
+    class Slow(Memory):
+        slow = True
+
+    session.give(opened())
+    session.give(opened(Slow(linear=Linear(7, 0, 10, True))))
+    assert session.entries == {}
+
+
+def test_where_it_lies_may_change(session):
+    file = Memory(linear=Linear(7, 0, 10, True))
+    one = opened(file)
+    entry = session.entries[inode(session.give(one))]
+    one.offset = 5
+    file.where = None
+    session.all.refresh()
+    assert (entry.how, one.offset) == (0, 5)
+    file.where = Linear(8, 1, 2, True)
+    session.all.refresh()
+    assert (entry.fd, entry.start, entry.size, entry.how) == (8, 1, 2, core.READS | core.WRITES)
+    one.flags |= os.O_APPEND
+    session.all.refresh()
+    assert (entry.how, one.offset) == (core.READS, 5)
+
+
+def test_what_is_mapped_is_not_for_C(session):
+    one = opened(Memory(linear=Linear(7, 0, 10, True)))
+    entry = session.entries[inode(session.give(one))]
+    session.all.pages(one, True, True)
+    maps = session.all.uses(0, one)
+    assert entry.how == 0
+    session.all.ended(maps)
+    assert entry.how == core.READS | core.WRITES
+
+
+# -- locks ---------------------------------------------------------------------------------------
+
+
+def test_locks_end_with_the_open_file(session):
+    one, other = opened(), opened()
+    fd, _ = session.give(one), session.give(other)
+    for key in (one.key, ("flock", *one.key)):
+        session.locks.take(key, ("file", id(one)), EVERYTHING, True, 0)
+    session.locks.take("another", ("file", id(other)), EVERYTHING, True, 0)
+    session.drop(fd)
+    assert set(session.woken) == {one.key, ("flock", *one.key)}
+    assert not session.locks.has(("file", id(one)))
+    assert session.locks.has(("file", id(other)))
+
+
+def test_a_processs_locks_end_when_it_closes_what_it_locked(session):
+    """fcntl(2): even if it has the file open in another way."""
+    one, other = opened(), opened()
+    fd, _ = session.give(one), session.give(other)
+    session.locks.take(one.key, ("process", 7), EVERYTHING, True, 0)
+    one.lockers.add(7)
+    session.drop(fd)
+    assert session.woken == [one.key]
+    assert not session.locks.has(("process", 7))
+
+
+# -- mappings ------------------------------------------------------------------------------------
+
+
+def test_a_private_mapping_is_nobodys_business(session):
+    one = opened()
+    pages = session.all.pages(one, False, False)
+    assert not session.all.is_mapped(one)
+    assert one.pages is None
+    pages.close()
+
+
+def test_who_opens_what_is_mapped_sees_it(session):
+    one = opened()
+    session.give(one)
+    pages = session.all.pages(one, True, False)
+    maps = session.all.uses(0, one)
+    assert session.all.is_mapped(one)
+    assert one.pages is pages
+    again, other = opened(), opened(ino=2)
+    session.give(again)
+    session.give(other)
+    assert again.pages is pages
+    assert other.pages is None
+    assert session.all.pages(again, False, False) is pages
+    assert session.all.mapped(maps) == [pages]
+    assert session.all.inodes(maps) == {os.fstat(pages.fd).st_ino: one.key}
+
+
+def test_it_is_written_through_who_may_write(session):
+    reader, writer = opened(flags=os.O_RDONLY), opened()
+    pages = session.all.pages(reader, True, False)
+    session.all.uses(0, reader)
+    assert not pages.shared
+    session.all.pages(writer, True, True)
+    assert (pages.shared, pages.file) == (True, writer.file)
+
+
+def test_a_closed_file_lives_as_long_as_it_is_mapped(session):
+    one = opened()
+    fd = session.give(one)
+    pages = session.all.pages(one, True, True)
+    maps = session.all.uses(0, one)
+    session.drop(fd)
+    assert session.closed == []
+    assert list(session.all.opened()) == [one]
+    session.all.unmapped(maps, {one.key})
+    assert session.closed == [one]
+    assert list(session.all.opened()) == []
+    with pytest.raises(OSError) as raised:
+        os.fstat(pages.fd)
+    assert raised.value.errno == errno.EBADF
+
+
+def test_the_last_of_several_processes_unmaps_it(session):
+    one = opened()
+    session.give(one)
+    session.all.pages(one, True, True)
+    first, second = session.all.uses(0, one), session.all.uses(0, one)
+    assert first != second
+    assert session.all.uses(first, one) == first
+    session.all.unmapped(first, {one.key})
+    assert session.all.is_mapped(one)
+    session.all.ended(second)
+    assert not session.all.is_mapped(one)
+    assert one.pages is None
+    assert session.all.mapped(second) == []
+
+
+def test_who_holds_locks_has_a_number_too(session):
+    first = session.all.holds_locks(0)
+    assert first
+    assert session.all.holds_locks(first) == first
+    assert session.all.holds_locks(0) != first
+    assert session.all.mapped(first) == []
+
+
+# -- names ---------------------------------------------------------------------------------------
+
+
+def test_a_place_has_one_number(session):
+    number = session.all.place("/v/dir")
+    assert number > 0
+    assert session.all.place("/v/dir") == session.all.known_place("/v/dir") == number
+    assert session.all.place("/v/other") != number
+    assert session.all.known_place("/v/none") == 0
+    assert session.all.place_name(number) == "/v/dir"
+
+
+def found(rest, tree=TREE, target="/v"):
+    cover = SimpleNamespace(mount=Mount(target, tree, 1, "none", "", ""))
+    return Found(target + rest, cover, None, rest, False, False)
+
+
+def test_names_of_what_is_open_follow_a_rename(session):
+    files = {name: opened(name=name) for name in ("/v/dir", "/v/dir/x", "/v/directory", "/v/y")}
+    for one in files.values():
+        session.give(one)
+    elsewhere = opened(name="/v/dir/x", tree=Tree())
+    session.give(elsewhere)
+    inside, beside = session.all.place("/v/dir/sub"), session.all.place("/v/directory")
+    session.all.renamed(found("/dir"), found("/new"))
+    assert [(f.name, f.rest) for f in files.values()] == [
+        ("/v/new", "/new"), ("/v/new/x", "/new/x"), ("/v/directory", "/directory"), ("/v/y", "/y"),
+    ]  # fmt: skip
+    assert elsewhere.rest == "/dir/x"
+    assert session.all.place_name(inside) == "/v/new/sub"
+    assert session.all.place_name(beside) == "/v/directory"
+    assert session.all.known_place("/v/dir/sub") == 0
+    assert session.all.known_place("/v/new/sub") == inside
+
+
+def test_a_tree_that_is_mounted_twice_has_two_names_for_its_files(session):
+    one = opened(name="/v/dir/x")
+    session.give(one)
+    session.all.renamed(found("/dir", target="/other"), found("/new", target="/other"))
+    assert (one.name, one.rest) == ("/v/new/x", "/new/x")
+
+
+def test_what_is_exchanged_has_each_others_names(session):
+    one, two = opened(name="/v/a/x"), opened(name="/v/b")
+    session.give(one)
+    session.give(two)
+    places = session.all.place("/v/a"), session.all.place("/v/b")
+    session.all.renamed(found("/a"), found("/b"), True)
+    assert [one.name, one.rest, two.name, two.rest] == ["/v/b/x", "/b/x", "/v/a", "/a"]
+    assert [session.all.place_name(place) for place in places] == ["/v/b", "/v/a"]
+    assert [session.all.known_place(name) for name in ("/v/b", "/v/a")] == list(places)
+
+
+# -- stand-ins -----------------------------------------------------------------------------------
+
+
+def test_a_stand_in_is_a_file_by_its_name():
+    stand_in = StandIn(b"x" * 100000)
+    try:
+        assert stand_in.pread(10, 99995) == b"xxxxx"
+        assert os.stat(stand_in.name).st_size == 100000
+        assert stand_in.name == f"/proc/{os.getpid()}/fd/{stand_in.fd}"
+        assert not os.get_inheritable(stand_in.fd)
+    finally:
+        stand_in.close()
+
+
+def test_locks_are_those_of_all_sessions():
+    assert descriptors.LOCKS is locks.LOCKS
