@@ -250,11 +250,12 @@ class Descriptors:
         for opened in self.opened():
             if opened.tree is old.tree and _covers(old.rest, opened.rest):
                 opened.rest = new.rest + opened.rest[len(old.rest) :]
-                opened.name = new.name + opened.name[len(old.name) :]
+                opened.name = opened.mount.target + opened.rest
         for number, name in enumerate(self._names):
             if number and _covers(old.name, name):
                 self._places.pop(name, None)
-                self._names[number] = new.name + name[len(old.name) :]
+                self._names[number] = now = new.name + name[len(old.name) :]
+                self._places[now] = number
 
     def place_name(self, number: int) -> str:
         return self._names[number]

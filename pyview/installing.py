@@ -25,6 +25,7 @@ class _Round:
     def __init__(self, picture: Any, then: Callable[[str], None], virtual: bool) -> None:
         self.picture, self.virtual = picture, virtual
         self.pending: set[int] = set()
+        self.failed: set[int] = set()  # tasks that could not be filtered: not tried again
         self.then: Callable[[str], None] | None = then
         self.why = ""
 
@@ -81,7 +82,8 @@ class Installer:
         for record in list(core.tasks()):
             tid = record.tid
             lacks = not record.filtered or (turn.virtual and not record.messages)
-            if record.view == turn.picture and lacks and not self._has(tid):
+            tried = tid in turn.failed or self._has(tid)
+            if record.view == turn.picture and lacks and not tried:
                 todo.setdefault(core.thread_group(tid), tid)
         turn.pending |= {tid for tid in todo.values() if not _sleeps_deeply(tid)}
         for tid in todo.values():
@@ -151,6 +153,7 @@ class Installer:
                 yield from self.stop_for_messages(tid)
         except OSError as error:
             turn.why = f"cannot filter process {tid}: {os.strerror(error.errno or 0)}"
+            turn.failed |= {other.tid for other in _threads(tid)}
         yield from let_go(tid)
 
     def _path(self, tid: int) -> Generator[Step, Any, None]:

@@ -289,7 +289,13 @@ def _rename(caller: Caller, old: Found, new: Found) -> Verdict:
     if covers(new.rest, old.rest) and old.rest != new.rest:
         raise refuse(errno.EINVAL if exchange else errno.ENOTEMPTY, new.name)
     old.tree.rename(old.rest, new.rest, flags)
-    caller.renamed(old, new)
+    if exchange:
+        aside = old._replace(name=old.name + "\0", rest=old.rest + "\0")  # no name of any file
+        caller.renamed(old, aside)
+        caller.renamed(new, old)
+        caller.renamed(aside, new)
+    else:
+        caller.renamed(old, new)
     return Emulate(0)
 
 

@@ -30,6 +30,7 @@ class FakeCore:
         self.logged = []
         self.debugged = []
         self.changes = 0
+        self.apart_for = []  # the slow trees in whose threads something was done
 
     def view_of(self, pid):
         return self.view
@@ -44,7 +45,8 @@ class FakeCore:
         self.changes += 1
         then(self.refusal)
 
-    def apart(self, action, then):
+    def apart(self, action, then, tree=None):
+        self.apart_for.append(tree)
         try:
             made = action()
         except Exception as error:

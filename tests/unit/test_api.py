@@ -6,6 +6,7 @@ from __future__ import annotations
 import errno
 import inspect
 import os
+import select
 import stat
 import subprocess
 import sys
@@ -16,8 +17,9 @@ from pyview import api
 
 SHAPED_LIKE_OS = ("lstat", "readlink", "listdir", "unlink", "mkdir", "rmdir", "symlink", "rename")
 #: These have an answer of their own.
-QUIET = {"real", "busy", "unmounted", "stat", "linear", "lock", "fsync", "close"}
+QUIET = {"real", "busy", "unmounted", "stat", "linear", "lock", "fsync", "close", "ready"}
 KNOWING_NOTHING = {"statvfs", "listxattr", "socket"}
+ALWAYS_READY = (api.File, "poll")
 REFUSALS = {
     "readlink": errno.EINVAL,
     "mknod": errno.EPERM,
@@ -52,7 +54,12 @@ def test_a_plain_tree_has_no_attributes_no_sockets_and_no_size():
 
 @pytest.mark.parametrize(
     ("kind", "name"),
-    [(kind, name) for kind in (api.File, api.Socket, api.Stack) for name in operations(kind)],
+    [
+        (kind, name)
+        for kind in (api.File, api.Socket, api.Stack)
+        for name in operations(kind)
+        if (kind, name) != ALWAYS_READY
+    ],
 )
 def test_an_operation_left_out_of_the_others_is_refused_or_does_nothing(kind, name):
     if name in QUIET:
@@ -98,6 +105,19 @@ def test_the_api_imports_nothing_of_pyview():
     code = "import sys; import pyview.api; print(*[m for m in sys.modules if 'pyview' in m])"
     out = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)
     assert out.stdout.split() == ["pyview", "pyview.api"]
+
+
+def test_a_plain_file_is_always_ready():
+    assert api.File().poll() & select.POLLIN
+
+
+def test_whoever_waits_is_told_when_a_file_is_ready():
+    told = []
+    file = api.File()
+    file.ready()
+    file._told = lambda: told.append(True)
+    file.ready()
+    assert told == [True]
 
 
 def test_a_device_is_one_file_and_counts_its_users():

@@ -393,12 +393,14 @@ def test_a_tree_that_is_mounted_twice_has_two_names_for_its_files(session):
     assert (one.name, one.rest) == ("/v/new/x", "/new/x")
 
 
-def test_what_is_exchanged_has_each_others_names(session):
+def test_names_may_go_round(session):
     one, two = opened(name="/v/a/x"), opened(name="/v/b")
     session.give(one)
     session.give(two)
     places = session.all.place("/v/a"), session.all.place("/v/b")
-    session.all.renamed(found("/a"), found("/b"), True)
+    session.all.renamed(found("/a"), found("/a\0"))
+    session.all.renamed(found("/b"), found("/a"))
+    session.all.renamed(found("/a\0"), found("/b"))
     assert [one.name, one.rest, two.name, two.rest] == ["/v/b/x", "/b/x", "/v/a", "/a"]
     assert [session.all.place_name(place) for place in places] == ["/v/b", "/v/a"]
     assert [session.all.known_place(name) for name in ("/v/b", "/v/a")] == list(places)

@@ -152,3 +152,145 @@ def test_a_tree_hears_when_no_view_shows_it_any_more(core, services, ask):
     assert kind.gone == 0, "it is still seen as /unreal/b"
     ask("rmmod", "unreal")
     assert kind.gone <= 1
+
+
+# -- devices, and what goes with them ------------------------------------------------------------
+
+DISKS = '''"""disks - devices with partitions."""
+from pyview.api import Device, Module, refuse
+
+class Part(Device):
+    gone = 0
+    def unmounted(self):
+        Part.gone += 1
+
+class Disk(Device):
+    def __init__(self, below, source, *, parts: int = 0, slow: bool = False):
+        self.slow, self.parts, self.all = slow, parts, [Part() for _ in range(9)]
+        self.fails = False
+    def companions(self, target):
+        if self.fails:
+            raise RuntimeError("no partitions today")
+        return {target + str(n + 1): self.all[n] for n in range(self.parts)}
+    def unmounted(self):
+        if self.fails:
+            raise refuse(5, "/its/image")
+
+class Disks(Module):
+    types = {"vudisk": Disk}
+'''
+
+
+@pytest.fixture
+def disks(services, a_module):
+    def do(*words):
+        answer = services.dispatch(100, 0, words)
+        if isinstance(answer, Later):
+            got = []
+            answer.then(got.append)
+            (answer,) = got
+        return answer
+
+    assert do("insmod", "", a_module(DISKS, "disks")) == (0, "")
+    return do
+
+
+def mounted(core):
+    return [mount.target for mount in core.view.mounts if mount.epoch]
+
+
+def test_a_disk_comes_with_its_partitions(core, disks):
+    assert disks("mount", "", "vudisk", "parts=2", "none", "/dev/a") == (0, "")
+    assert mounted(core) == ["/dev/a", "/dev/a1", "/dev/a2"]
+    disk = core.view.top("/dev/a")
+    assert [one.target for one in core.view.companions(disk)] == ["/dev/a1", "/dev/a2"]
+    assert all(one.leader is disk for one in core.view.companions(disk))
+    assert disks("mounts") == (0, "none on /dev/a type vudisk (parts=2)\n")
+    assert disks("targets") == (0, "/dev/a\0/dev/a1\0/dev/a2\0")
+
+
+def test_partitions_come_and_go(core, services, disks):
+    disks("mount", "", "vudisk", "parts=2", "none", "/dev/a")
+    disk = core.view.top("/dev/a")
+    first, changes = core.view.top("/dev/a1"), core.changes
+    services.refresh(core.view, disk)
+    assert core.changes == changes
+    disk.tree.parts = 3
+    services.refresh(core.view, disk)
+    assert mounted(core) == ["/dev/a", "/dev/a1", "/dev/a2", "/dev/a3"]
+    assert core.view.top("/dev/a1") is first
+    disk.tree.parts = 1
+    services.refresh(core.view, disk)
+    assert mounted(core) == ["/dev/a", "/dev/a1"]
+    disk.tree.all[0] = type(first.tree)()
+    services.refresh(core.view, disk)
+    assert core.view.top("/dev/a1") is not first
+    assert core.changes == changes + 3
+    assert type(first.tree).gone == 3
+
+
+def test_partitions_that_cannot_be_told_stay_as_they_are(core, services, disks):
+    disks("mount", "", "vudisk", "parts=2", "none", "/dev/a")
+    disk = core.view.top("/dev/a")
+    disk.tree.fails = True
+    services.refresh(core.view, disk)
+    assert mounted(core) == ["/dev/a", "/dev/a1", "/dev/a2"]
+    assert "no partitions today" in core.logged[-1]
+
+
+def test_a_partition_is_not_unmounted_or_moved_by_itself(core, disks):
+    disks("mount", "", "vudisk", "parts=1", "none", "/dev/a")
+    assert disks("umount", "l", "/dev/a1") == (1, "/dev/a1: belongs to /dev/a")
+    assert disks("mount", "move", "", "", "/dev/a1", "/x")[0] == 1
+    assert disks("mount", "move", "", "", "/dev/a", "/x") == (1, "/dev/a: Device or resource busy")
+
+
+def test_a_disk_whose_partition_is_in_use_is_busy(core, disks):
+    disks("mount", "", "vudisk", "parts=2", "none", "/dev/a")
+    part = core.view.top("/dev/a2").tree
+    part.users = 1
+    assert disks("umount", "", "/dev/a") == (1, "/dev/a2: Device or resource busy")
+    part.users = 0
+    core.busy_targets.add("/dev/a1")
+    assert disks("umount", "f", "/dev/a") == (1, "/dev/a1: Device or resource busy")
+    core.busy_targets.clear()
+    assert disks("umount", "", "/dev/a") == (0, "")
+    assert mounted(core) == []
+    assert type(part).gone == 2
+
+
+def test_a_child_view_has_the_partitions_of_its_own_disk(core, services, disks):
+    disks("mount", "", "vudisk", "parts=1", "none", "/dev/a")
+    parent, disk = core.view, core.view.top("/dev/a")
+    disks("child", "")
+    assert mounted(core) == ["/dev/a", "/dev/a1"]
+    disk.tree.parts = 2
+    services.refresh(core.view, disk)
+    assert mounted(core) == ["/dev/a", "/dev/a1", "/dev/a2"]
+    assert [mount.target for mount in parent.mounts if mount.epoch] == ["/dev/a", "/dev/a1"]
+    assert disks("umount", "", "/dev/a") == (0, "")
+    assert mounted(core) == []
+    assert [mount.target for mount in parent.mounts if mount.epoch] == ["/dev/a", "/dev/a1"]
+
+
+def test_a_slow_disk_is_unmounted_in_its_own_thread(core, disks):
+    disks("mount", "", "vudisk", "slow", "none", "/dev/a")
+    disk = core.view.top("/dev/a").tree
+    assert disks("umount", "", "/dev/a") == (0, "")
+    assert disk in core.apart_for
+
+
+def test_a_disk_that_cannot_be_flushed_says_so(core, disks):
+    disks("mount", "", "vudisk", "", "none", "/dev/a")
+    core.view.top("/dev/a").tree.fails = True
+    status, said = disks("umount", "", "/dev/a")
+    assert status == 1
+    assert "/its/image: Input/output error" in said
+    assert mounted(core) == []
+
+
+def test_a_virtual_file_is_bound_elsewhere(core, disks):
+    disks("mount", "", "vudisk", "", "none", "/dev/a")
+    assert disks("mount", "bind", "", "", "/dev/a", "/dev/b") == (0, "")
+    assert core.view.top("/dev/b").tree.lstat("/") == core.view.top("/dev/a").tree.lstat("/")
+    assert disks("mount", "bind", "", "", "/dev/a/x", "/dev/c")[0] == 1

@@ -358,6 +358,83 @@ def test_a_past_asks_the_tree_that_was_there():
     assert raised.value.errno == errno.ENOSYS
 
 
+CALLS = {
+    "lstat": ("/k/x",), "readlink": ("/k/x",), "listdir": ("/k/x",), "entries": ("/k/x",),
+    "access": ("/k/x", 4, 7, frozenset()), "open": ("/k/x", 2, 0o600), "unlink": ("/k/x",),
+    "mkdir": ("/k/x", 0o700), "rmdir": ("/k/x",), "chmod": ("/k/x", 0o700),
+    "chown": ("/k/x", 1, 2), "utime": ("/k/x", 3, None), "truncate": ("/k/x", 5),
+    "mknod": ("/k/x", 0o100600, 0), "statvfs": ("/k/x",), "socket": ("/k/x",),
+    "getxattr": ("/k/x", "user.x"), "setxattr": ("/k/x", "user.x", b"v", 1),
+    "listxattr": ("/k/x",), "removexattr": ("/k/x", "user.x"),
+}  # fmt: skip
+
+
+class Told(Tree):
+    """Writes down what it is asked."""
+
+    def __init__(self):
+        self.asked = []
+
+    def __getattribute__(self, name):
+        if name in CALLS or name in ("rename", "link", "symlink"):
+            return lambda *args: self.asked.append((name, *args)) or name
+        return super().__getattribute__(name)
+
+
+@pytest.fixture
+def told():
+    """A view, a tree mounted at /k in it, and its past."""
+    view = View()
+    tree = Told()
+    view.mount("/k", tree)
+    view.mount("/other", Told())
+    past = view.now()
+    view.mount("/k", Virtual())
+    return view, tree, past
+
+
+@pytest.mark.parametrize("name", CALLS)
+def test_a_past_hands_every_operation_down(told, name):
+    _, tree, past = told
+    path, *more = CALLS[name]
+    assert getattr(past, name)(path, *more) == name
+    assert tree.asked == [(name, "/x", *more)]
+
+
+def test_no_operation_of_a_tree_is_forgotten_by_a_past():
+    import inspect
+
+    own = {"real", "busy", "unmounted"}
+    every = {n for n, f in vars(Tree).items() if inspect.isfunction(f) and n[0] != "_"} - own
+    assert every == CALLS.keys() | {"rename", "link", "symlink"}
+    assert all(name in vars(Past) for name in every)
+
+
+def test_operations_with_two_names_stay_within_one_tree(told):
+    _, tree, past = told
+    past.rename("/k/a", "/k/b", 1)
+    past.link("/k/a", "/k/b")
+    past.symlink("../target", "/k/a")
+    assert tree.asked == [
+        ("rename", "/a", "/b", 1), ("link", "/a", "/b"), ("symlink", "../target", "/a"),
+    ]  # fmt: skip
+    for action in (lambda: past.rename("/k/a", "/other/b", 0), lambda: past.link("/k/a", "/b")):
+        with pytest.raises(OSError) as raised:
+            action()
+        assert raised.value.errno == errno.EXDEV
+
+
+def test_a_past_from_a_directory_of_it(told):
+    view, tree, _ = told
+    inside = Past(view, 1, "/k/dir")
+    inside.lstat("/")
+    inside.lstat("/x")
+    inside.rename("/a", "/b", 0)
+    assert tree.asked == [
+        ("lstat", "/dir"), ("lstat", "/dir/x"), ("rename", "/dir/a", "/dir/b", 0),
+    ]  # fmt: skip
+
+
 def test_the_kernels_tree_is_the_kernels(tmp_path):
     (tmp_path / "link").symlink_to("file")
     kernel = Kernel()

@@ -29,34 +29,35 @@ def test_handlers_are_of_calls_that_stop():
     assert set(table.BY_OPERATION) <= operations
 
 
-@pytest.mark.parametrize(
-    ("call", "at"),
-    [
-        (call, at)
-        for call in syscalls.CALLS
-        if call.held is not None and call.name not in REFUSED_ANYWAY
-        for at, arg in enumerate(call.args)
-        if arg.role is Role.FD
-    ],
-    ids=lambda value: getattr(value, "name", str(value)),
-)
-def test_no_call_takes_an_emulated_descriptor_for_what_it_is_made_of(call, at):
+def test_no_call_takes_an_emulated_descriptor_for_what_it_is_made_of():
     """Whatever its other arguments are: the kernel never runs it as it stands."""
     caller = Nobody()
     device = Device()
     mount = Mount("/dev/x", device, 1, "none", "", "")
     caller.objects[5] = OpenFile(device, mount, "/", "/dev/x", 2, device.lstat("/"))
-    words = [0] * 6
-    words[at] = 5
+    held = [call for call in syscalls.CALLS if call.held is not None]
+    looked_at = 0
+    for call in held:
+        for at, arg in enumerate(call.args):
+            if arg.role is not Role.FD or call.name in REFUSED_ANYWAY:
+                continue
+            looked_at += 1
+            words = [0] * 6
+            words[at] = 5
+            said = first_word(caller.calls(call.name, *words))
+            assert not isinstance(said, Real), (call.name, at)
+            if isinstance(said, Redirect):
+                assert said.call or at in said.changes, (call.name, at)
+    assert looked_at > 90
+
+
+def first_word(caller):
+    """A verdict or a request; None for an error."""
     try:
-        said = table.handler_of(call)(caller.calls(call.name, *words))
-        if isinstance(said, Generator):
-            said = next(said)
+        said = table.handler_of(caller.call)(caller)
+        return next(said) if isinstance(said, Generator) else said
     except (OSError, StopIteration) as end:
-        said = getattr(end, "value", None)
-    assert not isinstance(said, Real)
-    if isinstance(said, Redirect):
-        assert said.call or at in said.changes
+        return getattr(end, "value", None)
 
 
 def test_a_call_that_names_files_is_answered_by_its_names():
