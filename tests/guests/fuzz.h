@@ -25,6 +25,9 @@ __attribute__((noreturn, unused)) static void give_up(const char *what)
 	_exit(1);
 }
 
+/* A call of the fuzzer's own that must not fail; its value. */
+#define OK(call) ({ long value_ = (long)(call); if (value_ < 0) give_up(#call); value_; })
+
 /* -- numbers: the same for a seed and a call's index, whatever was called before ---------------- */
 
 static uint64_t state;

@@ -62,7 +62,7 @@ static const struct {
 	{'A', 0, 0, {0, 0x7ff, 0x7ff, 0xfff, 1, 0x200, 0x80000000}},		      /* statx's mask */
 	{'B', 0, 0, {0, 1, 2, 3, 4, 5, 6}},					      /* fadvise */
 	{'C', 4, 0, {1, 2, 1, 2, 8, 8, 3}},					      /* flock, LOCK_NB */
-	{'E', 0, 0, {0, 1, 2, 4, 7}},						      /* sync_file_range */
+	{'R', 0, 0, {0, 1, 2, 4, 7}},						      /* sync_file_range */
 	{'G', 0, 0, {1, 2, 4, 4, 5, 6}},					      /* msync */
 	{'J', 2, 0, {0, 1, 4, 8}},						      /* splice, NONBLOCK */
 	{'K', 0, 0, {0, 0, 0x100, 0x1000, 0x1100}},				      /* fchmodat2 */
@@ -149,6 +149,16 @@ static int64_t an_extent(void)
 	return length;
 }
 
+/* Whatever is made with it and can be executed can be read, too: see a_mode(). */
+static uint64_t a_umask(void)
+{
+	static const unsigned masks[] = {022, 0, 077, 027, 0777, 0133, 0100};
+	unsigned mask = ONE_OF(masks);
+
+	say("%#o", mask);
+	return as_int((int)mask);
+}
+
 static size_t a_size(void)
 {
 	static const unsigned sizes[] = {0, 1, 2, 7, 100, 511, 512, 513, 4095, 4096, 4097, 10000, 40000};
@@ -193,6 +203,19 @@ static uint64_t a_buffer(bool input)
 	if (input)
 		for (size_t i = 0; i < there; i++)
 			buffer[i] = (unsigned char)(state + i / 7);
+	return (uint64_t)buffer;
+}
+
+/* For getcwd(2): too little, or enough for a name that is longer in some worlds. */
+static uint64_t room_for_a_place(void)
+{
+	static const unsigned sizes[] = {0, 1, 2, 4096, 4096, 8192};
+
+	size = ONE_OF(sizes);
+	if (chance(5))
+		return bad_address(false);
+	say("buffer");
+	buffer = take(size);
 	return (uint64_t)buffer;
 }
 
@@ -366,7 +389,9 @@ static uint64_t argument(char letter)
 	case 'T': return a_target();
 	case 'o': return open_flags();
 	case 'm': return a_mode();
+	case 'M': return a_umask();
 	case 'O': return a_buffer(false);
+	case 'E': return room_for_a_place();
 	case 'I': return a_buffer(true);
 	case 'z': return a_size_of();
 	case 'v': return a_vector(false);

@@ -80,14 +80,11 @@ static size_t too_long(char *to)
 		return length;
 	}
 	used = expand(to, chance(50) ? "$/" : "");
-	say("%s./*%zu", used ? "$/" : "", length);
-	while (used + 3 < length) {
-		memcpy(to + used, "./", 2);
-		used += 2;
-	}
-	while (used < length)
-		to[used++] = 'f';
-	to[used] = 0;
+	say("%s.///*%zu", used ? "$/" : "", length);
+	memset(to + used, '/', length - used);
+	to[used] = '.';
+	to[length - 1] = 'f';
+	to[length] = 0;
 	return length;
 }
 
@@ -159,20 +156,4 @@ static uint64_t a_target(void)
 	return placed(name, strlen(name));
 }
 
-/* A name as it came from the kernel, with this world's own part taken away. */
-static void say_name(const char *name, size_t length)
-{
-	size_t own = strlen(root), above = strlen(prefix);
-
-	if (length >= own && !memcmp(name, root, own)) {
-		say("$");
-		name += own;
-		length -= own;
-	} else if (above && length >= above && !memcmp(name, prefix, above)) {
-		say("%%");
-		name += above;
-		length -= above;
-	}
-	say_bytes(name, length);
-}
 #endif

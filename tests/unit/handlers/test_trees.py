@@ -57,24 +57,26 @@ def twins(tmp_path):
 
 
 def each(tmp_path, calls):
-    """Make every one of these calls on twins of its own; what was answered differently."""
-    wrong = []
+    """Make every one of these calls on fresh twins; what was answered differently."""
+    wrong, made = [], None
     for number, (call, *args) in enumerate(calls):
-        tops = [tmp_path / f"{side}{number}" for side in ("plain", "shown")]
-        for top in tops:
-            top.mkdir()
-        made = Twins(*map(str, tops))
-        made.plant(PLAN)
+        if made is None:
+            tops = [tmp_path / f"{side}{number}" for side in ("plain", "shown")]
+            for top in tops:
+                top.mkdir()
+            made = Twins(*map(str, tops))
+            made.plant(PLAN)
+        value = 0
         try:
-            if call == "open":
-                made.open(*args)
-            else:
-                made.alike(call, *args)
+            value = made.open(*args) if call == "open" else made.alike(call, *args)
             made.look_alike()
         except AssertionError as differs:
             wrong.append(f"{call}{args}: {str(differs)[:300]}")
-        finally:
+        if value >= 0:  # else they are as good as new
             made.close()
+            made = None
+    if made is not None:
+        made.close()
     return wrong
 
 
@@ -129,7 +131,7 @@ ONE = {
     "mknod": [("mknod", ..., stat.S_IFREG | 0o644, 0), ("mknod", ..., 0o600, 0),
               ("mknod", ..., stat.S_IFIFO | 0o644, 0), ("mknod", ..., stat.S_IFDIR | 0o755, 0),
               ("mknodat", AT_FDCWD, ..., stat.S_IFLNK | 0o644, 0)],
-    "chmod": [("chmod", ..., 0o600), ("chmod", ..., 0o7777), ("fchmodat", AT_FDCWD, ..., 0o640)],
+    "chmod": [("chmod", ..., 0o700), ("chmod", ..., 0o7777), ("fchmodat", AT_FDCWD, ..., 0o751)],
     "chown": [("chown", ..., -1, -1), ("lchown", ..., os.getuid(), os.getgid()),
               ("fchownat", AT_FDCWD, ..., -1, -1, AT_NOFOLLOW),
               ("fchownat", AT_FDCWD, ..., -1, -1, 1)],
@@ -188,6 +190,44 @@ def test_times(tmp_path, call):
 def test_now_is_what_the_clock_says(emulated, top):
     play(emulated.calls("utime", "/e/file", 0))
     assert os.stat(top / "file").st_mtime_ns == os.stat(top / "file").st_atime_ns == NOW
+
+
+LOCKED = [  # what is done where one may not
+    ("open", "@/file", R), ("open", "@/file", W), ("open", "@/file", P),
+    ("stat", "@/file", memory()), ("open", "@/dir", R), ("open", "@/dir/new", C | W),
+    ("open", "@/dir/inner", R),
+    ("access", "@/file", os.R_OK), ("access", "@/file", 0), ("access", "@/dir", os.W_OK | os.X_OK),
+    ("lstat", "@/dir/inner", memory()), ("stat", "@/dir/inner/x", memory()),
+    ("mkdir", "@/dir/new", 0o755), ("unlink", "@/dir/inner"), ("rename", "@/dir/inner", "@/new"),
+    ("rename", "@/other", "@/dir/new"), ("link", "@/other", "@/dir/new"), ("truncate", "@/file", 1),
+    ("symlink", "x", "@/dir/new"), ("rmdir", "@/dir"), ("readlink", "@/dir/inner", memory(), 9),
+    ("utime", "@/file", 0), ("chmod", "@/file", 0o644), ("statfs", "@/dir/inner", memory()),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("mode", [0, 0o100, 0o200, 0o400, 0o500, 0o600])
+def test_rights(twins, mode):
+    """Root has them all, but to execute; CI is an ordinary user."""
+    for call, *args in LOCKED:
+        for top in (twins.plain, twins.shown):
+            os.chmod(f"{top}/dir", mode)
+            os.chmod(f"{top}/file", mode)
+        (twins.open if call == "open" else twins.alike)(*([] if call == "open" else [call]), *args)
+        for top in (twins.plain, twins.shown):
+            if os.path.lexists(f"{top}/dir"):
+                os.chmod(f"{top}/dir", 0o700)
+            else:
+                os.mkdir(f"{top}/dir", 0o700)
+            for name, data in (("file", PLAN["file"]), ("other", b"x"), ("dir/inner", b"")):
+                if os.path.lexists(f"{top}/{name}"):
+                    os.chmod(f"{top}/{name}", 0o600)
+                with open(f"{top}/{name}", "wb") as file:
+                    file.write(data)
+            for name in ("dir/new", "new"):
+                if os.path.isdir(f"{top}/{name}"):
+                    os.rmdir(f"{top}/{name}")
+                elif os.path.lexists(f"{top}/{name}"):
+                    os.unlink(f"{top}/{name}")
 
 
 # -- two names -----------------------------------------------------------------------------------
