@@ -224,7 +224,8 @@ static ssize_t head_of(int base, const char *path, char *head, size_t size)
 	return n;
 }
 
-/* Does the program start with "#!" and something that the kernel may not find? */
+/* Does the program start with "#!" and something that the kernel may not find?  What runs in the
+ * end is the interpreter, so that a script leaves t->exec_domain 0. */
 static int virtual_script(struct pv_task *t, const char *path, const struct pv_where *w)
 {
 	char head[256], next[3];
@@ -232,6 +233,7 @@ static int virtual_script(struct pv_task *t, const char *path, const struct pv_w
 	if (t->fs->foreign || head_of(w->base, path, head, sizeof head) <= 2 ||
 	    strncmp(head, "#!", 2))
 		return 0;
+	t->exec_domain = 0;
 	char *name = head + 2 + strspn(head + 2, " \t");
 	name[strcspn(name, " \t")] = 0;
 	return *name != '/' || pv_names_mount(t->view, name) ||
@@ -267,10 +269,10 @@ static int exec(struct pv_task *t, struct pv_stop *s, const struct pv_call *call
 	if (n == 0)
 		return exec_descriptor(t, dirfd);
 	if (pv_where(t, dirfd, path, !pv_follows(call, at, s->args), &w, &s->key) == PV_PLAIN &&
-	    (!w.domain || w.relative) &&
-	    (pv_where_base(t, dirfd, &w) < 0 || !virtual_script(t, w.path, &w))) {
+	    (!w.domain || w.relative)) {
 		t->exec_domain = w.domain;
-		verdict = PV_LET_RUN;
+		if (pv_where_base(t, dirfd, &w) < 0 || !virtual_script(t, w.path, &w))
+			verdict = PV_LET_RUN;
 	}
 	pv_where_done(&w);
 	return verdict;

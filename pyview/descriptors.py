@@ -12,6 +12,7 @@ import _socket
 import os
 import select
 from collections.abc import Callable, Iterator
+from typing import TypeVar
 
 from pyview import core
 from pyview.locks import EVERYTHING, LOCKS
@@ -22,6 +23,8 @@ from pyview.view import covers as _covers
 
 REMEMBERED = 4096  # names of files that have been mapped
 PLACEHOLDER = b"\0"
+POLLIN = select.POLLIN
+Answer = TypeVar("Answer")
 
 
 class StandIn:
@@ -51,9 +54,17 @@ def name_of(fd: int) -> str:
 class Descriptors:
     """The open files that tasks have, and what they have mapped of them."""
 
-    def __init__(self, wake: Callable[[object], None], tell: Callable[[OpenFile], None]) -> None:
-        """`wake(key)`: locks have gone; `tell(opened)`: a file is to be closed (module's edge)."""
-        self._wake, self._tell = wake, tell
+    def __init__(
+        self,
+        wake: Callable[[object], None],
+        tell: Callable[[OpenFile], None],
+        mistake: Callable[[str, BaseException], None] = lambda what, error: None,
+    ) -> None:
+        """`wake(key)`: locks have gone; `tell(opened)`: a file is to be closed (module's edge).
+
+        `mistake(what, error)`: a module has made one.
+        """
+        self._wake, self._tell, self._mistake = wake, tell, mistake
         self._poll = select.epoll()  # of the core's ends: hang-ups
         self._by_inode: dict[int, OpenFile] = {}
         self._ends: dict[int, tuple[int, OpenFile]] = {}  # the core's end -> (inode, open file)
@@ -84,7 +95,9 @@ class Descriptors:
 
     def _let_c(self, inode: int, opened: OpenFile) -> None:
         """Let C read and write a file itself, as far as it can."""
-        found = None if opened.file.slow or opened.pages is not None else opened.file.linear()
+        found = None
+        if not opened.file.slow and opened.pages is None:
+            found = self._asked(opened, opened.file.linear)
         if found is None and not opened.in_c:
             return
         entry = core.linear(inode)
@@ -107,9 +120,17 @@ class Descriptors:
         for inode, opened in self._by_inode.items():
             self._let_c(inode, opened)
 
+    def _asked(self, opened: OpenFile, question: Callable[[], Answer]) -> Answer | None:
+        """What a file says of itself; None when its author made a mistake, which is logged."""
+        try:
+            return question()
+        except Exception as error:  # the module's edge: the core goes on
+            self._mistake(f"{opened.name}: {question.__name__}", error)
+            return None
+
     def show_ready(self, opened: OpenFile) -> bool:
         """Let poll(2) say what the file does; False: its descriptors must be drained for that."""
-        ready = not opened.polls or bool(opened.file.poll() & select.POLLIN)
+        ready = not opened.polls or bool((self._asked(opened, opened.file.poll) or 0) & POLLIN)
         if ready and not opened.shown_ready:
             try:
                 os.write(opened.socket, PLACEHOLDER)

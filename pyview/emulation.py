@@ -25,6 +25,9 @@ class Loop(Protocol):
     def farewell(self, name: str, action: Callable[[], None]) -> None:
         """Have a module write or close a file: what goes wrong in it stops nothing."""
 
+    def mistaken(self, what: str, error: BaseException) -> None:
+        """A module has made a mistake: for the log."""
+
     def device_changed(self, opened: OpenFile) -> None:
         """What is mounted with a device may be another now."""
 
@@ -34,7 +37,7 @@ class Emulation:
 
     def __init__(self, loop: Loop) -> None:
         self._loop = loop
-        self.descriptors = Descriptors(self.wake, self.close)
+        self.descriptors = Descriptors(self.wake, self.close, loop.mistaken)
         self.workers = Workers(core.ring)
         core.watch_rung(self.workers.fd)
         self._sleepers: dict[Hashable, set[int]] = {}

@@ -175,8 +175,13 @@ def completed(st: os.stat_result, mount: Mount, rest: str) -> os.stat_result:
     values += [st.st_atime_ns, st.st_mtime_ns, st.st_ctime_ns]
     values += [st.st_blksize, st.st_blocks, st.st_rdev]
     if not st.st_ino:
-        name = rest.encode(errors="surrogateescape")
-        values[1] = 1 + zlib.crc32(name) + (zlib.adler32(name) << 32)
+        values[1] = number_of(rest)
     if not st.st_dev:
         values[2] = os.makedev(0, 0x40000 + mount.epoch)
     return os.stat_result(values)
+
+
+def number_of(rest: str) -> int:
+    """The inode number of a file whose tree has none, by its name in the tree."""
+    name = rest.encode(errors="surrogateescape")
+    return 1 + zlib.crc32(name) + (zlib.adler32(name) << 32)

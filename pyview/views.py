@@ -130,6 +130,9 @@ class Views:
         self.reports.set_tags(view, pid, tags)
         core.trace_all(self._known[view.number].picture, self.reports.wants_all(view))
 
+    def mistaken(self, what: str, error: BaseException) -> None:
+        self.reports.failed(what, error)
+
     def farewell(self, name: str, action: Callable[[], None]) -> None:
         try:
             action()

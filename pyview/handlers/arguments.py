@@ -22,6 +22,11 @@ AT_NOFOLLOW, AT_REMOVEDIR, AT_EACCESS, AT_FOLLOW = 0x100, 0x200, 0x200, 0x400
 AT_NO_AUTOMOUNT, AT_EMPTY_PATH, AT_SYNC_TYPE = 0x800, 0x1000, 0x6000
 RENAME_NOREPLACE, RENAME_EXCHANGE, RENAME_WHITEOUT = 1, 2, 4
 UTIME_NOW, UTIME_OMIT = (1 << 30) - 1, (1 << 30) - 2
+O_PATH, TMPFILE_BIT = 0o10000000, 0o20000000
+O_PATH_FLAGS = O_PATH | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
+OPEN_FLAGS = 0o37777703  # VALID_OPEN_FLAGS: openat2 refuses any other
+RESOLVE_SCOPED, RESOLVE_CACHED, RESOLVE_KNOWN = 0x18, 0x20, 0x3F
+HOW_SIZE, PAGE = 24, 4096  # bytes
 XATTR_NAME_MAX, XATTR_SIZE_MAX = 255, 65536
 STATX_RESERVED = 0x80000000
 Times = tuple[int | None, int | None]
@@ -53,6 +58,44 @@ def check(caller: Caller) -> None:
     test = _TESTS.get(caller.call.op)
     if test is not None:
         test(caller)
+
+
+def check_open(caller: Caller, flags: int) -> None:
+    """What is wrong with the flags of an open: Linux fs/open.c:build_open_flags.
+
+    Errors: EINVAL.
+    """
+    if flags & O_PATH and caller.call.name != "openat2":
+        return  # open(2) forgets what does not go with it
+    if flags & TMPFILE_BIT:
+        if flags & (os.O_TMPFILE | os.O_CREAT) != os.O_TMPFILE or not flags & os.O_ACCMODE:
+            raise refuse(errno.EINVAL)
+    elif flags & os.O_CREAT and flags & os.O_DIRECTORY:
+        raise refuse(errno.EINVAL)
+
+
+def check_how(caller: Caller) -> int:
+    """The struct open_how of an openat2; its `resolve`.  fs/open.c:do_sys_openat2.
+
+    Errors: EINVAL, E2BIG, EFAULT, EAGAIN.
+    """
+    size = caller.args[3]
+    if not HOW_SIZE <= size <= PAGE:
+        raise refuse(errno.EINVAL if size < HOW_SIZE else errno.E2BIG)
+    how = caller.peek(caller.args[2], size)
+    if len(how) < size:
+        raise refuse(errno.EFAULT)
+    if any(how[HOW_SIZE:]):
+        raise refuse(errno.E2BIG)
+    flags, mode, resolve = struct.unpack_from("=QQQ", how)
+    makes = flags & (os.O_CREAT | TMPFILE_BIT)
+    wrong = flags & ~OPEN_FLAGS or resolve & ~RESOLVE_KNOWN
+    wrong = wrong or resolve & RESOLVE_SCOPED == RESOLVE_SCOPED
+    if wrong or mode & (~0o7777 if makes else -1) or (flags & O_PATH and flags & ~O_PATH_FLAGS):
+        raise refuse(errno.EINVAL)
+    if resolve & RESOLVE_CACHED and (makes or flags & os.O_TRUNC):
+        raise refuse(errno.EAGAIN)
+    return int(resolve)
 
 
 def check_mask(caller: Caller) -> None:

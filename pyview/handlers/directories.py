@@ -13,7 +13,7 @@ from pyview.api import refuse
 from pyview.handlers import trees
 from pyview.handlers.caller import AT_FDCWD, Caller
 from pyview.handlers.names import as_word, find
-from pyview.openfile import O_PATH, OpenFile
+from pyview.openfile import O_PATH, OpenFile, number_of
 from pyview.paths import Found
 from pyview.verdicts import Done, Emulate, Handler, Real, Redirect, Verdict
 
@@ -132,13 +132,15 @@ def _virtual_entries(caller: Caller, file: OpenFile, size: int) -> Verdict:
         known = {name for name, _, _ in found}
         mounted = sorted(_mounted_in(caller, file.name) - known)
         dots = [(".", 1, stat.S_IFDIR), ("..", 1, stat.S_IFDIR)]
-        file.listing = [*dots, *found, *((name, 1, 0) for name in mounted)]
+        here = file.rest.rstrip("/")
+        file.listing = [*dots, *((n, i or number_of(f"{here}/{n}"), mode) for n, i, mode in found)]
+        file.listing += [(name, 1, 0) for name in mounted]
     old = caller.call.name == "getdents"
     packer = dirent.pack_old if old else dirent.pack
     out, at = b"", file.offset
     for name, inode, mode in file.listing[at:]:
         kind = stat.S_IFMT(mode) >> 12
-        piece = packer([dirent.Entry(os.fsencode(name), inode or 1, at + 1, kind)])
+        piece = packer([dirent.Entry(os.fsencode(name), inode, at + 1, kind)])
         if len(out) + len(piece) > size:
             if not out:
                 raise refuse(errno.EINVAL)

@@ -18,7 +18,6 @@ from pyview.view import covers
 TWO_NAMES = frozenset(("rename", "link"))
 O_PATH = 0o10000000
 VIEW_TEXTS = ("mounts", "mountinfo", "mountstats", "maps", "smaps")
-OPEN_FLAGS = 0o37777777  # VALID_OPEN_FLAGS: openat2 refuses any other
 CREATS = os.O_CREAT | os.O_WRONLY | os.O_TRUNC  # creat(2)
 RESOLVE_IN_ROOT, RESOLVE_BENEATH, RESOLVE_NO_SYMLINKS = 0x10, 0x08, 0x04
 
@@ -88,11 +87,10 @@ def _sought(
         return find(caller, dirfd_index, path_index)
     except OSError:
         arguments.check(caller)
-        if caller.call.op == "link" and before:
-            if before[0].real is None:
-                trees.lstat(before[0])
-            else:
-                caller.exists(before[0], parent=False)
+        if before and before[0].real is None and caller.call.op == "link":
+            trees.lstat(before[0])
+        elif before:
+            caller.exists(before[0], parent=caller.call.op == "rename")
         raise
 
 
@@ -125,25 +123,35 @@ def _unnamed(caller: Caller) -> OSError:
 
 def _one_mount(caller: Caller, old: Found, new: Found) -> None:
     """rename(2) and link(2) stay within one mount; EXDEV before anything happens."""
-    if caller.call.op == "rename" and (old.is_mount_point or new.is_mount_point):
-        raise refuse(errno.EBUSY)
-    if old.cover is not new.cover or (old.real is None) is not (new.real is None):
-        # The kernel looks up what it needs before it compares mounts: Linux fs/namei.c.
-        caller.exists(old, parent=caller.call.op == "rename")
-        caller.exists(new, parent=True)
+    renames = caller.call.op == "rename"
+    fixed = renames and any(_is_mount_point(where) for where in (old, new))
+    apart = old.cover is not new.cover or (old.real is None) is not (new.real is None)
+    if not fixed and not apart:
+        return
+    # The kernel looks up what it needs before it compares mounts: Linux fs/namei.c.
+    arguments.check(caller)
+    caller.exists(old, parent=renames)
+    caller.exists(new, parent=True)
+    if apart:
         raise refuse(errno.EXDEV)
+    caller.exists(old, parent=False)
+    raise refuse(errno.EBUSY)
+
+
+def _is_mount_point(where: Found) -> bool:
+    """Whether a name is that of a mount point; the kernel has an error of its own for dots."""
+    real = where.real or ""
+    return where.is_mount_point and not real.rstrip("/").endswith(("/.", "/.."))
 
 
 def open_(caller: Caller) -> Handler:
     """open, openat, creat, openat2: what is opened through a domain remembers it."""
     dirfd_index, path_index = caller.call.paths()[0]
+    resolve = arguments.check_how(caller) if caller.call.name == "openat2" else 0
     flags = lookup_flags(caller, path_index)
-    if caller.call.name == "openat2":
-        how = caller.peek(caller.args[2], 24)
-        if flags & ~OPEN_FLAGS:
-            return Real()  # EINVAL, says the kernel
-        if int.from_bytes(how[16:24], "little"):
-            return (yield from _open_below(caller))
+    arguments.check_open(caller, flags)
+    if resolve:
+        return (yield from _open_below(caller))
     where = find(caller, dirfd_index, path_index)
     if where is None:
         return Real()

@@ -19,7 +19,8 @@ from pyview.verdicts import Block, Done, Handler, Real, Redirect, Renamed, Word
 
 CLONE_FS, CLONE_NEWNS, CLONE_NEWUSER = 0x200, 0x20000, 0x10000000
 CLONE_UNTRACED = 0x00800000
-AT_EMPTY_PATH = 0x1000
+AT_NOFOLLOW, AT_EMPTY_PATH, AT_EXECVE_CHECK = 0x100, 0x1000, 0x10000
+AT_KNOWN = AT_NOFOLLOW | AT_EMPTY_PATH | AT_EXECVE_CHECK
 HEAD = 256  # BINPRM_BUF_SIZE: how much of a script the kernel looks at
 SCRIPTS = 5  # interpreters of interpreters: one more is ELOOP
 BLANKS = b" \t"
@@ -34,25 +35,30 @@ def execve(caller: Caller) -> Handler:
     made right afterwards.
     """
     dirfd_index, path_index = caller.call.paths()[0]
+    flags = 0 if dirfd_index is None else caller.args[4] & 0xFFFFFFFF
+    if flags & ~AT_KNOWN:
+        return Real()  # EINVAL, says the kernel
     where = find(caller, dirfd_index, path_index) or _by_descriptor(caller, dirfd_index)
     if where is None:
         return Real()
     shown = caller.text(caller.args[path_index])
     if where.real is None:
         _executable(caller, where)
-    caller.executes(where.number)
+    becomes = not flags & AT_EXECVE_CHECK
+    if becomes:
+        caller.executes(where.number)
     told = _script_name(caller, dirfd_index, shown)
     changes, given = _interpreted(caller, where, told)
     if not changes and where.same:
         return Real(where.clean)
     if not changes:
-        real = _copied(caller, where) if where.real is None else where.real
+        real = _copied(caller, where, becomes) if where.real is None else where.real
         given = _padded(os.fsencode(real), os.fsencode(told))
         changes = {path_index: given + b"\0"}
         if dirfd_index is not None:
-            changes |= {dirfd_index: AT_FDCWD, 4: 0}
+            changes |= {dirfd_index: AT_FDCWD, 4: flags & ~AT_EMPTY_PATH}
     value = yield Redirect(changes)
-    if value == 0:
+    if value == 0 and becomes:
         name = os.fsencode(os.path.basename(shown or where.name)) if where.real is None else b""
         yield Renamed(given, os.fsencode(told), name)
     return Done()
@@ -70,10 +76,11 @@ def _executable(caller: Caller, where: Found) -> None:
         raise refuse(errno.ETXTBSY, where.name)
 
 
-def _copied(caller: Caller, where: Found) -> str:
+def _copied(caller: Caller, where: Found, becomes: bool) -> str:
     """A name of the kernel for a program that lies in a virtual tree: a copy."""
     name = caller.program_file(where)
-    caller.executes(VIRTUAL, caller.place(where))
+    if becomes:
+        caller.executes(VIRTUAL, caller.place(where))
     return name
 
 
@@ -116,6 +123,7 @@ def _interpreted(caller: Caller, where: Found, shown: str) -> tuple[dict[int, Wo
             _executable(caller, found)
         arguments = [interpreter, *([option] if option else []), os.fsencode(name), *arguments[1:]]
         script, where, name = where, found, os.fsdecode(interpreter)
+        caller.executes(found.number)  # it is what runs in the end
         if found.real is not None and (not found.same or script.real is None):
             _stays_open(caller, shown)
             return _with_arguments(caller, found, arguments), b""
@@ -144,9 +152,7 @@ def _script_line(head: bytes) -> tuple[bytes, bytes] | None:
         line = page[2 : HEAD - 1]
         if not any(c in line.lstrip(BLANKS) for c in b" \t\0"):
             return None
-    else:
-        line = line.rstrip(BLANKS)
-    line = line.lstrip(BLANKS)
+    line = line.strip(BLANKS)
     name = re.split(rb"[ \t\0]", line, maxsplit=1)[0]
     rest = line[len(name) :].split(b"\0")[0]
     return (name, rest.lstrip(BLANKS)) if name else None
@@ -167,10 +173,12 @@ def _with_arguments(caller: Caller, found: Found, first: list[bytes]) -> dict[in
         bytes(POINTER * len(first)) + b"".join(pointers[1:]) + bytes(POINTER),
         tuple((POINTER * i, text + b"\0") for i, text in enumerate(first)),
     )
-    real = _copied(caller, found) if found.real is None else found.real
+    flags = 0 if dirfd_index is None else caller.args[4] & 0xFFFFFFFF & ~AT_EMPTY_PATH
+    becomes = not flags & AT_EXECVE_CHECK
+    real = _copied(caller, found, becomes) if found.real is None else found.real
     changes: dict[int, Word] = {path_index: as_word(real), path_index + 1: vector}
     if dirfd_index is not None:
-        changes |= {dirfd_index: AT_FDCWD, 4: 0}
+        changes |= {dirfd_index: AT_FDCWD, 4: flags}
     return changes
 
 

@@ -126,6 +126,23 @@ static uint64_t a_mode(void)
 	return as_int((int)mode);
 }
 
+/* A mode for what the arguments before it name.  Directories stay such that their owner can search
+ * them: a name that is relative to one is absolute to the kernel once it lies behind a prefix, and
+ * then those above are searched, too.  Those made by mkdir without that right are tried. */
+static uint64_t a_new_mode(unsigned at, bool descriptor)
+{
+	uint64_t mode = a_mode();
+	struct stat st;
+	int dirfd = at > 1 ? (int)word[at - 2] : AT_FDCWD;
+	int wrong = descriptor ? fstat((int)word[at - 1], &st)
+			       : fstatat(dirfd, (char *)(uintptr_t)word[at - 1], &st, AT_EMPTY_PATH);
+
+	if (wrong || !S_ISDIR(st.st_mode))
+		return mode;
+	say("|0700");
+	return mode | 0700;
+}
+
 /* Where a file is read or written: near its start, sparse, or nowhere. */
 static int64_t an_offset(void)
 {
@@ -380,7 +397,7 @@ static uint64_t hows_size(void)
 	return how;
 }
 
-static uint64_t argument(char letter)
+static uint64_t argument(unsigned at, char letter)
 {
 	switch (letter) {
 	case 'F': return a_descriptor(false);
@@ -390,6 +407,8 @@ static uint64_t argument(char letter)
 	case 'o': return open_flags();
 	case 'm': return a_mode();
 	case 'M': return a_umask();
+	case 'q': return a_new_mode(at, false);
+	case 'Q': return a_new_mode(at, true);
 	case 'O': return a_buffer(false);
 	case 'E': return room_for_a_place();
 	case 'I': return a_buffer(true);

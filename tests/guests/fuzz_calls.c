@@ -38,8 +38,8 @@ static const struct call calls[] = {
 	C(mkdir, "Pm", 'v', 3), C(mkdirat, "DPm", 'v', 3), C(rmdir, "P", 'v', 2), C(unlink, "P", 'v', 3),
 	C(unlinkat, "DP3", 'v', 4), C(rename, "PP", 'v', 4), C(renameat, "DPDP", 'v', 2), C(renameat2, "DPDP4", 'v', 4),
 	C(link, "PP", 'v', 3), C(linkat, "DPDP5", 'v', 3), C(symlink, "TP", 'v', 3), C(symlinkat, "TDP", 'v', 3),
-	C(mknod, "Pmd", 'v', 2), C(mknodat, "DPmd", 'v', 2), C(chmod, "Pm", 'v', 2), C(fchmod, "Fm", 'v', 2),
-	C(fchmodat, "DPm", 'v', 2), {"fchmodat2", 452, "DPmK", 'v', 2}, C(chown, "Pii", 'v', 1), C(lchown, "Pii", 'v', 1),
+	C(mknod, "Pmd", 'v', 2), C(mknodat, "DPmd", 'v', 2), C(chmod, "Pq", 'v', 2), C(fchmod, "FQ", 'v', 2),
+	C(fchmodat, "DPq", 'v', 2), {"fchmodat2", 452, "DPqK", 'v', 2}, C(chown, "Pii", 'v', 1), C(lchown, "Pii", 'v', 1),
 	C(fchown, "Fii", 'v', 1), C(fchownat, "DPii0", 'v', 2), C(utime, "PU", 'v', 1), C(utimes, "Pu", 'v', 1),
 	C(futimesat, "DPu", 'v', 2), C(utimensat, "DPt0", 'v', 4), C(statfs, "PY", 'y', 1), C(fstatfs, "FY", 'y', 1),
 	C(getxattr, "PxOz", 'd', 2), C(lgetxattr, "PxOz", 'd', 2), C(fgetxattr, "FxOz", 'd', 2),
@@ -119,7 +119,7 @@ static void one_of_the_table(void)
 		say(i ? ", " : "");
 		if (strchr("OIE", call->kinds[i]))
 			buffer_at = i;
-		word[i] = argument(call->kinds[i]);
+		word[i] = argument(i, call->kinds[i]);
 	}
 	say(")");
 	tell(call, syscall(call->number, word[0], word[1], word[2], word[3], word[4], word[5]));

@@ -49,7 +49,12 @@ class Session:
         monkeypatch.setattr(core, "mark_emulated", self.marked.append)
         monkeypatch.setattr(core, "linear", self._linear)
         monkeypatch.setattr(core, "forget_linear", self.entries.pop)
-        self.all = Descriptors(self.woken.append, self.closed.append)
+        self.mistakes = []
+        self.all = Descriptors(
+            self.woken.append,
+            self.closed.append,
+            lambda what, error: self.mistakes.append((what, type(error))),
+        )
         self.ends = []
 
     def _linear(self, inode):
@@ -114,6 +119,24 @@ def test_a_socket_tells_which_open_file_it_is(session):
 def test_it_looks_ready_to_poll(session):
     fd = session.give(opened())
     assert select.select([fd], [fd], [], 0) == ([fd], [fd], [])
+
+
+class Wrong(Memory):
+    """Its author has made a mistake in what the core asks of its own accord."""
+
+    def linear(self):
+        raise RuntimeError("a bug in a module")
+
+    def poll(self):
+        raise RuntimeError("another")
+
+
+def test_a_mistake_in_what_a_file_says_of_itself_is_told_and_no_more(session):
+    fd = session.give(opened(Wrong()))
+    assert select.select([fd], [], [], 0) == ([], [], [])
+    session.all.refresh()
+    assert {what for what, _ in session.mistakes} == {"/v/x: linear", "/v/x: poll"}
+    assert {kind for _, kind in session.mistakes} == {RuntimeError}
 
 
 def test_an_open_file_ends_with_its_last_descriptor(session):

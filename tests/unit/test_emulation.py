@@ -50,6 +50,9 @@ class Loop:
         except OSError as error:
             self.failed.append((name, error.errno))
 
+    def mistaken(self, what, error):
+        self.failed.append((what, type(error).__name__))
+
     def device_changed(self, opened):
         self.changed.append(opened)
 

@@ -59,3 +59,10 @@ def test_a_daemon_outlives_the_command_that_started_it(world, tmp_path):
         (tmp_path / "fifo").write_text("go\n")
         assert (tmp_path / "end").read_text() == "done\n"
         assert (tmp_path / "told").read_text() == world.path(tmp_path) + "\n"
+
+
+def test_the_program_of_a_script_is_its_interpreter(world, tmp_path):
+    (tmp_path / "script").write_text("#!/bin/sh\nreadlink /proc/$$/exe\n")
+    (tmp_path / "script").chmod(0o755)
+    shell = os.path.realpath("/bin/sh")
+    assert world.run('./script; "$PWD/script"', cwd=tmp_path).stdout == f"{shell}\n" * 2
