@@ -57,7 +57,7 @@ static int is_path(const struct pv_call *call, int i)
 	return call->args[i].role == PV_ROLE_PATH || call->args[i].role == PV_ROLE_SOURCE;
 }
 
-static int dirfd_of(const struct pv_call *call, int i, const uint64_t *args)
+int pv_dirfd_of(const struct pv_call *call, int i, const uint64_t *args)
 {
 	return i > 0 && call->args[i - 1].role == PV_ROLE_DIRFD ? (int)args[i - 1] : AT_FDCWD;
 }
@@ -128,7 +128,7 @@ int pv_dispatch_notice(struct pv_task *t, struct pv_stop *s)
 	if (n <= 0)
 		return t->view->trace_all || on_descriptor(t, s, call) ? PV_TO_PYTHON
 		                                                             : PV_LET_RUN;
-	int dirfd = dirfd_of(call, i, s->args);
+	int dirfd = pv_dirfd_of(call, i, s->args);
 	switch (pv_where(t, dirfd, path, !pv_follows(call, i, s->args), &w, &s->key)) {
 	case PV_SLOW:
 		verdict = PV_TO_PYTHON;
@@ -170,7 +170,7 @@ static int plain(struct pv_task *t, struct pv_stop *s, const struct pv_call *cal
 		ssize_t n = pv_path(s->tid, s->args[i], path);
 		if (n <= 0)
 			continue;     /* EFAULT, ENAMETOOLONG, "": the kernel says what it thinks */
-		int slow = pv_where(t, dirfd_of(call, i, s->args), path,
+		int slow = pv_where(t, pv_dirfd_of(call, i, s->args), path,
 		                    !pv_follows(call, i, s->args), &w, &key) != PV_PLAIN;
 		pv_where_done(&w);
 		if (!seen)
@@ -202,80 +202,12 @@ static void note_rename(struct pv_task *t, struct pv_stop *s, const struct pv_ca
 		struct pv_where w = { .relative = 1, .base = AT_FDCWD };
 		if (!is_path(call, i) || pv_path(s->tid, s->args[i], path) <= 0)
 			continue;
-		if (*path != '/' && pv_where_base(t, dirfd_of(call, i, s->args), &w) < 0)
+		if (*path != '/' && pv_where_base(t, pv_dirfd_of(call, i, s->args), &w) < 0)
 			continue;
 		if (fstatat(w.base, path, &st, AT_SYMLINK_NOFOLLOW) == 0 && !S_ISREG(st.st_mode))
 			pv_forget();
 		pv_where_done(&w);
 	}
-}
-
-/* The first line of a file; its length. */
-static ssize_t head_of(int base, const char *path, char *head, size_t size)
-{
-	int fd = openat(base, path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
-
-	if (fd < 0)
-		return 0;
-	ssize_t n = pread(fd, head, size - 1, 0);
-	close(fd);
-	head[n > 0 ? n : 0] = 0;
-	head[strcspn(head, "\n")] = 0;
-	return n;
-}
-
-/* Does the program start with "#!" and something that the kernel may not find?  What runs in the
- * end is the interpreter, so that a script leaves t->exec_domain 0. */
-static int virtual_script(struct pv_task *t, const char *path, const struct pv_where *w)
-{
-	char head[256], next[3];
-
-	if (t->fs->foreign || head_of(w->base, path, head, sizeof head) <= 2 ||
-	    strncmp(head, "#!", 2))
-		return 0;
-	t->exec_domain = 0;
-	char *name = head + 2 + strspn(head + 2, " \t");
-	name[strcspn(name, " \t")] = 0;
-	return *name != '/' || pv_names_mount(t->view, name) ||
-	       (head_of(AT_FDCWD, name, next, sizeof next) >= 2 && !strncmp(next, "#!", 2));
-}
-
-/* fexecve: the kernel has the file, but perhaps not its interpreter. */
-static int exec_descriptor(struct pv_task *t, int fd)
-{
-	char name[32];
-	struct pv_where w = { .base = pv_getfd(t, fd) };
-
-	t->exec_domain = pv_mark_of(t, fd);
-	if (w.base < 0)
-		return PV_LET_RUN;
-	snprintf(name, sizeof name, "/proc/self/fd/%d", w.base);
-	int slow = virtual_script(t, name, &w);
-	close(w.base);
-	return slow ? PV_TO_PYTHON : PV_LET_RUN;
-}
-
-static int exec(struct pv_task *t, struct pv_stop *s, const struct pv_call *call)
-{
-	char path[PV_PATH_MAX];
-	struct pv_where w;
-	int at = call->args[0].role == PV_ROLE_DIRFD ? 1 : 0, verdict = PV_TO_PYTHON;
-	int dirfd = dirfd_of(call, at, s->args);
-	ssize_t n = pv_path(s->tid, s->args[at], path);
-
-	t->exec_domain = 0;
-	if (n < 0)
-		return PV_LET_RUN;
-	if (n == 0)
-		return exec_descriptor(t, dirfd);
-	if (pv_where(t, dirfd, path, !pv_follows(call, at, s->args), &w, &s->key) == PV_PLAIN &&
-	    (!w.domain || w.relative)) {
-		t->exec_domain = w.domain;
-		if (pv_where_base(t, dirfd, &w) < 0 || !virtual_script(t, w.path, &w))
-			verdict = PV_LET_RUN;
-	}
-	pv_where_done(&w);
-	return verdict;
 }
 
 static int change_directory(struct pv_task *t, struct pv_stop *s, const struct pv_call *call)
@@ -366,7 +298,7 @@ int pv_dispatch_traced(struct pv_task *t, struct pv_stop *s)
 		return PV_TO_PYTHON;
 	case SYS_execve:
 	case SYS_execveat:
-		return exec(t, s, call);
+		return pv_dispatch_exec(t, s, call);
 	case SYS_chdir:
 	case SYS_fchdir:
 		return change_directory(t, s, call);
@@ -438,7 +370,7 @@ int pv_restarts(struct pv_task *t, const struct pv_regs *r)
 	struct pv_where w = { .relative = 1, .base = AT_FDCWD };
 	if (pv_path(t->tid, r->args[at], path) <= 0)
 		return 1;
-	if (*path != '/' && pv_where_base(t, dirfd_of(call, at, r->args), &w) < 0)
+	if (*path != '/' && pv_where_base(t, pv_dirfd_of(call, at, r->args), &w) < 0)
 		return 1;
 	for (size_t i = 0; *path == '/' && i < t->view->ncovers; i++) {
 		const struct pv_cover *c = &t->view->covers[i];

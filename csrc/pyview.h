@@ -272,6 +272,8 @@ int pv_dispatch_traced(struct pv_task *t, struct pv_stop *s);
 int pv_serve(struct pv_task *t, struct pv_stop *s, struct pv_where *w, int64_t *value);
 void pv_follow(int tid);
 void pv_roam(void);
+int pv_dispatch_exec(struct pv_task *t, struct pv_stop *s, const struct pv_call *call);
+int pv_dirfd_of(const struct pv_call *call, int i, const uint64_t *args);
 int pv_linear_call(struct pv_stop *s, int64_t *value);
 int pv_restarts(struct pv_task *t, const struct pv_regs *r);
 int pv_follows(const struct pv_call *call, int i, const uint64_t *args);

@@ -12,18 +12,16 @@ import os
 import re
 import stat
 import time
-from collections.abc import Callable, Hashable
-from typing import Any, Protocol
+from collections.abc import Callable
+from typing import Any
 
 from pyview import core
-from pyview.api import Tree, refuse
-from pyview.descriptors import Descriptors, StandIn, name_of
+from pyview.api import refuse
 from pyview.handlers.caller import AT_FDCWD, Ids
-from pyview.openfile import OpenFile
-from pyview.pages import Pages
+from pyview.holder import Holder, Session
 from pyview.paths import Found, resolve
 from pyview.syscalls import Call
-from pyview.view import Mount, View
+from pyview.view import View
 
 _MAGIC = re.compile(r"/proc/(\d+)(?:/task/(\d+))?/(cwd|root|exe|fd/(\d+))")
 _DELETED = " (deleted)"
@@ -66,28 +64,7 @@ class CoreEyes:
         return name
 
 
-class Session(Protocol):
-    """What a task needs of the core as a whole."""
-
-    descriptors: Descriptors
-
-    def wake(self, on: Hashable) -> None:
-        """Who sleeps `on` this makes its call again."""
-
-    def keep_until_done(self, tid: int, file: StandIn | Pages) -> None:
-        """A file that the task opens by its name during its present call, and not later."""
-
-    def still_mapped(self, maps: int) -> None:
-        """Some process with this pv_mm.maps has unmapped something."""
-
-    def unsynced(self, view: View) -> list[tuple[Tree | None, Callable[[], None]]]:
-        """What makes durable what a view's devices and open files hold; with a slow one's tree."""
-
-    def device_changed(self, opened: OpenFile) -> None:
-        """An ioctl on a device has been answered."""
-
-
-class Task:
+class Task(Holder):
     """One call of one thread."""
 
     def __init__(
@@ -99,13 +76,10 @@ class Task:
         session: Session,
         debug: Callable[..., None] | None = None,
     ) -> None:
-        self._record, self.session, self._debug = record, session, debug
-        self.tid: int = record.tid
-        self.view, self.call, self.args = view, call, args
+        super().__init__(record, view, session)
+        self._debug = debug
+        self.call, self.args = call, args
         self._process = 0
-        self.asked: Mount | None = None  # whose tree or file the call is about
-        #: an emulated descriptor among the arguments, as C has found it already: number, inode
-        self.known: tuple[int, int] | None = None
 
     def process(self) -> int:
         """Its thread group."""
@@ -145,105 +119,6 @@ class Task:
 
     def now(self) -> int:
         return time.time_ns()
-
-    # -- emulated files ----------------------------------------------------------------------
-    def object(self, fd: int) -> OpenFile | None:
-        if self.known is not None and fd == self.known[0]:
-            inode = self.known[1]
-        else:
-            inode = core.emulated(self._record, fd) if fd >= 0 else 0
-        found = self.session.descriptors.find(inode) if inode else None
-        if found is not None:
-            self.asked = found.mount
-        return found
-
-    def polled(self, fd: int, opened: OpenFile) -> None:
-        if self.session.descriptors.show_ready(opened):
-            return
-        mine = core.descriptor(self._record, fd)
-        try:
-            os.read(mine, 1)  # the byte that made it look ready; the core's end has the other side
-            opened.shown_ready = False
-        finally:
-            os.close(mine)
-
-    def can_hold(self) -> bool:
-        return bool(self._record.descriptors)
-
-    def pages(self, opened: OpenFile, shared: bool, writable: bool) -> tuple[Pages, str]:
-        descriptors = self.session.descriptors
-        pages = descriptors.pages(opened, shared, writable)
-        if shared:
-            self._record.mm.maps = descriptors.uses(int(self._record.mm.maps), opened)
-        elif not descriptors.is_mapped(opened):
-            self.session.keep_until_done(self.tid, pages)
-        return pages, name_of(pages.fd)
-
-    def mapped(self) -> list[Pages]:
-        return self.session.descriptors.mapped(int(self._record.mm.maps))
-
-    def unmapped(self) -> None:
-        self.session.still_mapped(int(self._record.mm.maps))
-
-    def program_file(self, found: Found) -> str:
-        file = found.tree.open(found.rest, os.O_RDONLY)
-        stand_in = StandIn()
-        try:
-            at = 0
-            while data := file.pread(1 << 20, at):
-                at += os.pwrite(stand_in.fd, data, at)
-        except BaseException:
-            stand_in.close()
-            raise
-        finally:
-            file.close()
-        self.session.keep_until_done(self.tid, stand_in)
-        return stand_in.name
-
-    def stand_in(self, data: bytes) -> StandIn:
-        return StandIn(data)
-
-    def place(self, found: Found) -> int:
-        return self.session.descriptors.place(found.name)
-
-    def settle(self) -> None:
-        self.session.descriptors.settle()
-
-    def unsynced(self) -> list[tuple[Tree | None, Callable[[], None]]]:
-        return self.session.unsynced(self.view)
-
-    def wake(self, on: Hashable) -> None:
-        self.session.wake(on)
-
-    def holds_locks(self) -> None:
-        mm = self._record.mm
-        mm.maps = self.session.descriptors.holds_locks(int(mm.maps))
-
-    def changed(self, opened: OpenFile) -> None:
-        self.session.device_changed(opened)
-
-    def renamed(self, old: Found, new: Found) -> None:
-        self.session.descriptors.renamed(old, new)
-
-    def runs(self, found: Found) -> bool:
-        place = self.session.descriptors.known_place(found.name)
-        return bool(place) and any(
-            record.mm.place == place and record.mm.domain == core.VIRTUAL for record in core.tasks()
-        )
-
-    def writes(self, found: Found) -> bool:
-        self.session.descriptors.settle()
-        return any(
-            opened.rest == found.rest and opened.tree is found.tree
-            and opened.flags & os.O_ACCMODE != os.O_RDONLY
-            for opened in self.session.descriptors.opened()
-        )  # fmt: skip
-
-    def cut(self, found: Found, size: int) -> None:
-        for opened in self.session.descriptors.opened():
-            if opened.rest == found.rest and opened.tree is found.tree and opened.pages is not None:
-                opened.pages.cut(size)
-                return
 
     # -- names -----------------------------------------------------------------------------
     def resolve(
@@ -332,11 +207,13 @@ class Task:
             os.close(mine)
 
     def exists(self, found: Found, *, parent: bool) -> None:
-        if found.real is None:
-            if not parent:
-                found.tree.lstat(found.rest)
-        else:
-            os.lstat((os.path.dirname(found.real.rstrip("/")) or "/") if parent else found.real)
+        if found.real is not None:
+            real = found.real
+            os.lstat(os.path.dirname(real.rstrip("/")) + "/." if parent else real)
+        elif not parent:
+            found.tree.lstat(found.rest)
+        elif not stat.S_ISDIR(found.tree.lstat(os.path.dirname(found.rest)).st_mode):
+            raise refuse(errno.ENOTDIR)
 
     def socket_address(self, fd: int, peer: bool) -> bytes:
         import _socket

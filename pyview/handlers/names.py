@@ -132,7 +132,7 @@ def _one_mount(caller: Caller, old: Found, new: Found) -> None:
     arguments.check(caller)
     caller.exists(old, parent=renames)
     caller.exists(new, parent=True)
-    if apart:
+    if not fixed:
         raise refuse(errno.EXDEV)
     caller.exists(old, parent=False)
     raise refuse(errno.EBUSY)

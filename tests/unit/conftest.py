@@ -13,8 +13,12 @@ import pytest
 from pyview import control, tracer
 from pyview import core as door
 from pyview.api import refuse
+from pyview.descriptors import Descriptors
+from pyview.paths import cover_of
 from pyview.reports import Reports
 from pyview.services import Services
+from pyview.syscalls import BY_NAME
+from pyview.task import Task
 from pyview.tracer import Tracer
 from pyview.view import View
 
@@ -284,3 +288,86 @@ def world(monkeypatch, tmp_path):
     yield made
     made.close()
     os.close(fd)
+
+
+# -- a task (test_task, test_holder) ------------------------------------------------------------
+
+
+@pytest.fixture
+def view():
+    view = View()
+    view.mount("/unreal", view.now(), source="none", kind="unreal")
+    view.mount("/srv a\\b", view.now(), source="x\ty", kind="")
+    return view
+
+
+@pytest.fixture
+def number(view):
+    return cover_of(view, "/unreal").number
+
+
+@pytest.fixture
+def record(monkeypatch):
+    """What C would know of this process; its descriptors' marks are a dict."""
+    made = SimpleNamespace(
+        tid=os.getpid(),
+        view="picture",
+        fs=SimpleNamespace(domain=0, foreign=0, place=0),
+        mm=SimpleNamespace(domain=0, place=0, maps=0),
+        foreign_child=0,
+        exec_domain=0,
+        exec_place=0,
+        descriptors=0,
+        inodes={},
+        marks={},
+    )
+
+    def dup(_record, fd):
+        return os.dup(fd)
+
+    monkeypatch.setattr(door, "descriptor", dup)
+    monkeypatch.setattr(door, "mark_of", lambda one, fd: one.marks.get(fd, 0))
+    monkeypatch.setattr(door, "task", lambda tid: made if tid == made.tid else None)
+    monkeypatch.setattr(door, "tasks", lambda: [made])
+    monkeypatch.setattr(door, "emulated", lambda one, fd: one.inodes.get(fd, 0))
+    monkeypatch.setattr(door, "mark_emulated", lambda fd: None)
+    monkeypatch.setattr(door, "watch", lambda fd, on=1: None)
+    return made
+
+
+class Session:
+    """What a task needs of its core: real descriptors, and notes of all else."""
+
+    def __init__(self):
+        self.notes = []
+        self.kept = []
+        self.closed = []
+        self.descriptors = Descriptors(lambda key: self.notes.append(("wake", key)), self.close)
+
+    def close(self, opened):
+        self.closed.append(opened.name)
+
+    def keep_until_done(self, tid, file):
+        self.kept.append(file)
+
+    def __getattr__(self, what):
+        return lambda *args: self.notes.append((what, *args))
+
+
+@pytest.fixture
+def session(record):
+    made = Session()
+    yield made
+    for file in made.kept:
+        file.close()
+    for pages in made.descriptors._mapped.values():
+        pages.close()
+    for end in made.descriptors._ends:
+        os.close(end)
+    made.descriptors._poll.close()
+
+
+@pytest.fixture
+def task(record, view, session, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    return Task(record, view, BY_NAME["stat"], (0,) * 6, session)

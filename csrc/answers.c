@@ -1,0 +1,52 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+/* answers.c - answer a call that waits at a seccomp listener: seccomp_unotify(2). */
+#define _GNU_SOURCE
+#include "pyview.h"
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/seccomp.h>
+#include <sys/ioctl.h>
+
+/* An answer must not be lost to a signal that comes while the kernel waits for its own lock. */
+static int answer(int listener, unsigned long request, void *with)
+{
+	int r;
+
+	do
+		r = ioctl(listener, request, with);
+	while (r < 0 && errno == EINTR);
+	return r < 0 ? -errno : r;
+}
+
+int pv_reply(int listener, uint64_t id, int64_t value)
+{
+	struct seccomp_notif_resp r = { .id = id };
+
+	if (value < 0)
+		r.error = (int)value;
+	else
+		r.val = value;
+	return answer(listener, SECCOMP_IOCTL_NOTIF_SEND, &r);
+}
+
+int pv_continue(int listener, uint64_t id)
+{
+	struct seccomp_notif_resp r = { .id = id, .flags = SECCOMP_USER_NOTIF_FLAG_CONTINUE };
+
+	return answer(listener, SECCOMP_IOCTL_NOTIF_SEND, &r);
+}
+
+/* Give the caller a copy of the core's `fd` as its call's result, at the lowest free number.
+ * Interrupted, the kernel takes the descriptor back, but not that the call has been answered. */
+int pv_give(int listener, uint64_t id, int fd, int cloexec)
+{
+	struct seccomp_notif_addfd a = {
+		.id = id, .flags = SECCOMP_ADDFD_FLAG_SEND, .srcfd = (unsigned)fd,
+		.newfd_flags = cloexec ? O_CLOEXEC : 0u,
+	};
+
+	pv_quiet();
+	int r = answer(listener, SECCOMP_IOCTL_NOTIF_ADDFD, &a);
+
+	return r >= 0 ? 0 : pv_reply(listener, id, r);   /* EMFILE */
+}

@@ -1,0 +1,198 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""What handlers ask for while their task is stopped: the tracer's procedures for that."""
+
+from __future__ import annotations
+
+import errno
+from collections.abc import Callable, Generator
+from functools import partial
+from typing import Any
+
+from pyview import core
+from pyview.procedures import (
+    MASK,
+    PARK,
+    WAIT,
+    Lost,
+    Procedure,
+    Step,
+    Stop,
+    asleep,
+    named,
+    redirected,
+    stopped_by_us,
+)
+from pyview.stack import rename_on_stack
+from pyview.task import Task
+from pyview.verdicts import (
+    Asleep,
+    Emulate,
+    Handler,
+    Mapped,
+    Messages,
+    Receives,
+    Redirect,
+    Renamed,
+    Request,
+    Verdict,
+    Work,
+)
+from pyview.views import Views
+
+
+class Asking(Views):
+    """Requests of handlers, and verdicts that take more than one stop."""
+
+    numbers: dict[str, int]
+    _running: dict[int, Procedure]
+    _how: dict[int, int]
+
+    def _guarded(self, task: Task, say: Callable[[], Verdict | Request]) -> Verdict | Request:
+        """A handler's next request, or its verdict; its errors are verdicts too."""
+        try:
+            return say()
+        except StopIteration as end:
+            verdict: Verdict = end.value
+            return verdict
+        except OSError as error:
+            return Emulate(-(error.errno or errno.EIO))
+        except core.Gone:
+            raise
+        except Exception as error:  # a module's mistake: the view lives on
+            self.reports.mistake(task, error)
+            return Emulate(-errno.EIO)
+
+    def _prepared(self, stop: Stop) -> Procedure:
+        """Make a process ready to have emulated descriptors; its call then comes again."""
+        tid, number = int(stop.tid), int(stop.nr)
+        yield from stopped_by_us(tid, stop.listener, stop.id)
+        regs = core.registers(tid)
+        try:
+            yield from self._installer.stop_for_descriptors(tid)
+        except OSError as error:
+            regs.value = -(error.errno or errno.EIO) & MASK
+        else:
+            regs.ip -= core.CALL_LENGTH
+            regs.nr, regs.value = core.NO_CALL, number
+        core.set_registers(tid, regs)
+
+    def _sleep(self, tid: int, verdict: Asleep) -> Procedure:
+        self.emulation.sleeps(tid, verdict.on)
+        try:
+            yield from asleep(tid, self.numbers)
+        finally:
+            self.emulation.awake(tid)
+
+    def _ask(
+        self, task: Task, handler: Handler, request: Any, stop: Stop, listener: bool
+    ) -> Procedure:
+        """A handler that needs the task to run something: its requests, then its verdict."""
+        tid, number = task.tid, int(stop.nr)
+        if listener:
+            yield from stopped_by_us(tid, stop.listener, stop.id)
+        answer: Any = request
+        entry, executed = not listener, 0  # still before the call; the thread id after an exec
+        try:
+            while isinstance(answer, Request):
+                value: Any = 0
+                failure: BaseException | None = None
+                try:
+                    if isinstance(answer, Redirect):
+                        other = self.numbers[answer.call] if answer.call else -1
+                        value, executed = yield from redirected(
+                            tid, number, answer.changes, self.numbers, entry, other
+                        )
+                        entry = False
+                    elif isinstance(answer, Work):
+                        value, failure = yield from self._worked(tid, answer)
+                    else:
+                        yield from self._granted(answer, executed or tid)
+                except OSError as error:  # whatever was asked for: the core goes on
+                    value = -(error.errno or errno.EIO)
+                answer = self._guarded(task, partial(resumed, handler, value, failure))
+            self.reports.call(task, answer)
+            if isinstance(answer, Asleep):
+                yield from self._sleep(tid, answer)
+            elif isinstance(answer, Emulate) and entry:
+                core.answer(tid, stored(task, answer))
+            elif isinstance(answer, Emulate) and not executed:
+                regs = core.registers(tid)
+                regs.value = stored(task, answer) & MASK
+                core.set_registers(tid, regs)
+        finally:
+            self.emulation.done(tid)
+
+    def _granted(self, request: Request, tid: int) -> Procedure:
+        """Requests that change how a stopped task goes on, or how it looks."""
+        if isinstance(request, Renamed):
+            rename_on_stack(tid, request.given, request.shown)
+            if request.name:
+                yield from named(tid, request.name, self.numbers)
+        elif isinstance(request, Messages):
+            yield from self._installer.stop_for_messages(tid)
+        elif isinstance(request, Mapped):
+            yield from self._installer.stop_for_mappings(tid)
+        elif isinstance(request, Receives):
+            record = core.task(tid)
+            if record is not None and core.emulated(record, request.fd):
+                yield from self._installer.stop_for_descriptors(tid)
+
+    def _worked(self, tid: int, work: Work) -> Generator[Step, Any, tuple[Any, Any]]:
+        """Have something done in a slow file's thread while the task stays stopped."""
+        procedure = self._running[tid]
+
+        def then(value: Any, error: BaseException | None) -> None:
+            if self._running.get(tid) is procedure:
+                self._step(tid, procedure, (value, error), None)
+
+        self.emulation.workers.submit(work.file, work.run, then)
+        value, error = yield PARK
+        return value, error
+
+    def _step(self, tid: int, procedure: Procedure, sent: Any, stop: Stop | None) -> None:
+        step: Step | None = None
+        lost = gone = False
+        try:
+            step = next(procedure) if sent is None else procedure.send(sent)
+        except StopIteration:
+            pass
+        except Lost:
+            lost = True
+        except core.Gone:
+            gone = True
+        if step is not None:
+            self._how[tid] = step[0]
+            if step not in (WAIT, PARK):
+                core.resume(tid, *step)
+            return
+        del self._running[tid]
+        self._how.pop(tid, None)
+        record = core.task(tid)
+        if record is not None:
+            record.watched = 0
+        if lost and stop is not None:
+            go_on(stop)
+        elif not gone:
+            core.resume(tid)
+        self._installer.ended(tid)
+
+
+def stored(task: Task, verdict: Emulate) -> int:
+    """Store what the verdict says; the result, or -EFAULT."""
+    stored = all(core.poke(task.tid, address, data) for address, data in verdict.poke)
+    return verdict.value if stored else -errno.EFAULT
+
+
+def resumed(handler: Handler, value: Any, error: BaseException | None) -> Verdict | Request:
+    """A handler goes on with what it has asked for."""
+    return handler.send(value) if error is None else handler.throw(error)
+
+
+def go_on(stop: Stop) -> None:
+    """What C does with a stop that nobody claims."""
+    if stop.kind == core.SIGNAL:
+        core.resume(stop.tid, core.GO, stop.message)
+    elif stop.kind == core.GROUP:
+        core.resume(stop.tid, core.STAY_STOPPED)
+    elif stop.kind not in (core.DEAD, core.READY, core.EMPTY):
+        core.resume(stop.tid)
