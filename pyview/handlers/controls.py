@@ -9,7 +9,7 @@ import stat
 import struct
 
 from pyview.abi import ioctl as requests
-from pyview.abi.words import as_fd
+from pyview.abi.words import as_fd, signed
 from pyview.api import refuse
 from pyview.handlers.caller import Caller
 from pyview.handlers.files import opened, perform
@@ -21,6 +21,7 @@ F_GETFL, F_SETFL, F_GETLK, F_SETLK, F_SETLKW = 3, 4, 5, 6, 7
 F_SETOWN, F_GETOWN, F_SETSIG, F_GETSIG, F_SETOWN_EX, F_GETOWN_EX = 8, 9, 10, 11, 15, 16
 F_OFD_GETLK, F_OFD_SETLK, F_OFD_SETLKW = 36, 37, 38
 F_SETLEASE, F_GETLEASE, F_UNLCK = 1024, 1025, 2
+F_NOTIFY, F_CREATED_QUERY = 1026, 1028
 _FLOCK = struct.Struct("=hh4xqqi4x")  # l_type, l_whence, l_start, l_len, l_pid
 LOCK_SH, LOCK_EX, LOCK_NB, LOCK_UN = 1, 2, 4, 8
 F_RDLCK, F_WRLCK = 0, 1
@@ -47,6 +48,12 @@ def fcntl(caller: Caller) -> Verdict:
         return Emulate(0)  # it never sends a signal
     if command == F_GETLEASE:
         return Emulate(F_UNLCK)
+    if command == F_CREATED_QUERY:
+        return Emulate(int(file.created))
+    if command == F_NOTIFY:  # heard, as on a network's file system, and never signalled
+        if not file.is_directory:
+            raise refuse(errno.ENOTDIR)
+        return Emulate(0)
     if command == F_SETLEASE and file.kind == stat.S_IFREG:
         raise refuse(errno.EAGAIN)
     raise refuse(errno.EINVAL)
@@ -191,16 +198,18 @@ def _asked(caller: Caller, file: OpenFile, request: int, argument: int) -> Handl
 
 def epoll_ctl(caller: Caller) -> Verdict:
     """epoll_ctl: what is always ready can't be watched."""
-    file = opened(caller, 2)
-    if file is None and opened(caller) is None:
-        return Real()
-    if file is not None and file.polls and opened(caller) is None:
+    file, epoll = opened(caller, 2), opened(caller)
+    if any(one is not None and one.flags & O_PATH for one in (file, epoll)):
+        raise refuse(errno.EBADF)
+    if epoll is None and (file is None or file.polls):
         return Real()
     raise refuse(errno.EPERM if file is not None else errno.EINVAL)
 
 
 def io_submit(caller: Caller) -> Verdict:
     """io_submit: an emulated descriptor among its requests is EINVAL before any of them runs."""
+    if signed(caller.args[1]) <= 0:
+        return Real()  # EINVAL, or nothing, says the kernel
     count = min(caller.args[1], 1024)
     pointers = caller.peek(caller.args[2], 8 * count)
     for at in range(0, len(pointers) // 8 * 8, 8):

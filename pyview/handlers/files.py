@@ -224,7 +224,18 @@ def sync(caller: Caller) -> Handler | Verdict:
         return Real()
     if file.flags & O_PATH:
         raise refuse(errno.EBADF)
+    if caller.call.name == "sync_file_range":
+        _check_range(caller, file)
     return _result(file, lambda: synced(file))
+
+
+def _check_range(caller: Caller, file: OpenFile) -> None:
+    """What is wrong with a sync_file_range(2): Linux fs/sync.c.  Errors: EINVAL, ESPIPE."""
+    offset, length = signed(caller.args[1]), signed(caller.args[2])
+    if caller.args[3] & ~7 & 0xFFFFFFFF or offset < 0 or not offset <= offset + length <= LARGEST:
+        raise refuse(errno.EINVAL)
+    if file.kind not in (stat.S_IFREG, stat.S_IFBLK, stat.S_IFDIR):
+        raise refuse(errno.ESPIPE)
 
 
 def sync_all(caller: Caller) -> Handler:
@@ -297,8 +308,10 @@ def chown(caller: Caller) -> Verdict:
 def otherwise(caller: Caller) -> Verdict:
     """Any other call on a descriptor: an emulated one is never taken for what it is made of."""
     for index, arg in enumerate(caller.call.args):
-        if arg.role is Role.FD and opened(caller, index) is not None:
-            raise refuse(_REFUSALS.get(caller.call.name, errno.EINVAL))
+        file = opened(caller, index) if arg.role is Role.FD else None
+        if file is not None:
+            path = file.flags & O_PATH  # for nearly every call as good as none: open(2)
+            raise refuse(errno.EBADF if path else _REFUSALS.get(caller.call.name, errno.EINVAL))
     return Real()
 
 
