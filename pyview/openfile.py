@@ -47,13 +47,14 @@ class OpenFile:
     tree     whose file it is, under the name `rest` (in the tree) and `name` (in the view)
     mount    the mount it was opened through
     flags    O_*: the access mode, and what F_SETFL may change
+    created  whether the open made the file, for F_CREATED_QUERY
     offset   bytes; of a directory: how many entries have been read
     listing  a directory's entries since it was opened or rewound, packed when asked for
     """
 
     __slots__ = (
-        "at", "file", "flags", "in_c", "key", "kind", "listing", "lockers", "mount", "name",
-        "pages", "polls", "rest", "shown_ready", "socket", "tree",
+        "at", "created", "file", "flags", "in_c", "key", "kind", "listing", "lockers", "mount",
+        "name", "pages", "polls", "rest", "shown_ready", "socket", "tree",
     )  # fmt: skip
 
     def __init__(
@@ -62,6 +63,7 @@ class OpenFile:
         self.file, self.mount, self.rest, self.name = file, mount, rest, name
         self.tree: Tree = mount.tree
         self.flags = flags & (KEPT_OF_PATHS if flags & O_PATH else KEPT)
+        self.created = False
         self.kind = stat.S_IFMT(st.st_mode)
         self.key = (st.st_dev, st.st_ino)
         self.at: Position = Position()

@@ -79,13 +79,14 @@ def _transfer(
     if source is not None:
         at = _position(caller, source, shape.source_at)
         data = yield from perform(source, lambda: source.pread(count, at))
-        if not data:
+        if not data and target is not None:
+            _move(caller, source, shape.source_at, 0)
             return Emulate(0)
     if source is not None and target is not None:
         value = yield from _written(caller, target, shape.target_at, data)
     else:
         value = yield from _with_stand_in(caller, shape, source, target, data)
-    if source is not None and value > 0:
+    if source is not None and value >= 0:
         _move(caller, source, shape.source_at, value)
     return Emulate(value)
 
@@ -139,8 +140,11 @@ def _position(caller: Caller, file: OpenFile, pointer: int) -> int:
 
 
 def _move(caller: Caller, file: OpenFile, pointer: int, count: int) -> None:
+    """Where the next transfer begins.  Errors: EFAULT, what was moved notwithstanding."""
     if pointer < 0 or not caller.args[pointer]:
         file.offset += count
     else:
         at = _position(caller, file, pointer) + count
-        caller.store(caller.args[pointer], at.to_bytes(POINTER, "little"))
+        told = caller.store(caller.args[pointer], at.to_bytes(POINTER, "little"))
+        if told < POINTER and (count or caller.call.name != "copy_file_range"):
+            raise refuse(errno.EFAULT)

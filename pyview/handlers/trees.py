@@ -76,6 +76,7 @@ def open_(caller: Caller, found: Found, flags: int, mode: int) -> Generator[Requ
     # A slow tree's files may still be closing in its own thread.
     slow = getattr(found.tree, "slow", False)
     file = (yield Work(found.tree, opens)) if slow else opens()
+    created = st is None
     if st is None or stat.S_ISREG(st.st_mode):
         try:
             about = file.stat() or found.tree.lstat(found.rest)
@@ -84,6 +85,7 @@ def open_(caller: Caller, found: Found, flags: int, mode: int) -> Generator[Requ
             raise
         st = completed(about, found.cover.mount, found.rest)
     opened = OpenFile(file, found.cover.mount, found.rest, found.name, flags, st)
+    opened.created = created
     return Opened(opened, bool(flags & os.O_CLOEXEC))
 
 

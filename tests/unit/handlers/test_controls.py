@@ -93,6 +93,26 @@ def test_a_file_sends_no_signals_and_is_nobodys_lease(twins):
     twins.same("fcntl", ZERO, 12345, 0)
 
 
+def test_who_made_the_file(twins):
+    """F_CREATED_QUERY, since Linux 6.12; before it the kernel says EINVAL of any number."""
+    twins.open("@/new", RW | os.O_CREAT)
+    twins.open("@/new", RW | os.O_CREAT)
+    twins.open("@/file", R)
+    made = twins.kernel("fcntl", ZERO, 1028, 0).value
+    if made == 1:
+        for fd in (ZERO, ONE, Fd(2)):
+            twins.same("fcntl", fd, 1028, 0)
+    assert twins.view_of("fcntl", ZERO, 1028, 0).value == 1
+
+
+def test_a_directory_is_watched_and_nothing_told(twins):
+    twins.open("@/dir", R)
+    twins.open("@/file", R)
+    for mask in (1, 0):  # DN_ACCESS; nothing any more
+        twins.same("fcntl", ZERO, 1026, mask)
+        twins.same("fcntl", ONE, 1026, 1)
+
+
 def test_C_is_told_that_flags_have_changed(twins):
     twins.open("@/file", RW)
     twins.view_of("fcntl", ZERO, 4, os.O_APPEND)
@@ -360,6 +380,19 @@ def test_a_file_that_is_always_ready_is_not_watched(twins):
         os.close(epoll)
 
 
+def test_a_path_is_no_descriptor_to_watch(twins):
+    twins.open("@/file", O_PATH)
+    epoll = twins.kernel("epoll_create1", 0).value
+    try:
+        assert twins.kernel("epoll_ctl", epoll, 1, ZERO, bytearray(12)).value == -errno.EBADF
+        with pytest.raises(OSError) as raised:
+            play(twins.caller.calls("epoll_ctl", 3, 1, 700, bytes(12)))
+        assert raised.value.errno == errno.EBADF
+        twins.same("epoll_ctl", ZERO, 1, epoll, bytearray(12))
+    finally:
+        os.close(epoll)
+
+
 def test_a_file_that_makes_its_callers_wait_is_watched():
     class Talks(File):
         def poll(self):
@@ -391,6 +424,7 @@ def test_asynchronous_requests_of_an_emulated_file_are_EINVAL():
 
     assert submit(3, 4) == (Real(), [])
     assert submit(count=0) == (Real(), [])
+    assert submit(count=-1) == (Real(), [])
     with pytest.raises(OSError) as raised:
         submit(3, 5)
     assert raised.value.errno == errno.EINVAL

@@ -117,6 +117,21 @@ def test_sizes_that_no_buffer_has(twins, size):
     twins.same("write", ZERO, 0x1000, size)
 
 
+@pytest.mark.parametrize(
+    ("offset", "length", "flags"),
+    [(0, 10, 2), (0, 0, 7), (-1, 1, 1), (0, -1, 2), (0, 1, 8), ((1 << 63) - 1, 1, 0)],
+)
+def test_sync_file_range(twins, offset, length, flags):
+    twins.open("@/file", RW)
+    twins.same("sync_file_range", ZERO, offset, length, flags)
+
+
+@pytest.mark.parametrize("call", ["accept", "listen", "shutdown"])
+def test_a_path_is_no_descriptor_for_other_calls(twins, call):
+    twins.open("@/file", O_PATH)
+    twins.same(call, ZERO, 0, 0, 0)
+
+
 def test_memory_that_is_not_there(twins):
     twins.open("@/file", RW)
     for call in ("read", "write"):

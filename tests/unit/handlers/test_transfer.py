@@ -188,9 +188,26 @@ def test_a_caller_without_a_descriptor_left(both):
     assert both.caller.stand_ins[0].closed
 
 
-def test_at_the_end_nothing_is_asked_of_the_kernel(both):
+def test_at_the_end_the_kernel_still_looks_at_the_other_descriptor(both):
     both.object(ZERO).offset = 1000
-    assert play(both.caller.calls("sendfile", OTHER, FIRST, 0, 100)) == (Emulate(0), [])
+    call = both.caller.calls("sendfile", OTHER, FIRST, 0, 100)
+    verdict, asked = play(call, 9, -errno.EBADF, 0)
+    assert (verdict, len(asked)) == (Emulate(-errno.EBADF), 3)
+    assert both.caller.stand_ins[0].data == b""
+
+
+@pytest.mark.parametrize("offset", [0, 1000])
+def test_an_offset_that_can_be_read_and_not_written_is_EFAULT(both, offset):
+    """cf. Linux fs/read_write.c, fs/splice.c: it is told last, and by two of the three always."""
+    caller = both.caller
+    where = caller.puts(struct.pack("=q", offset))
+    caller.store = lambda address, data: 0
+    with pytest.raises(OSError) as raised:
+        play(caller.calls("sendfile", FIRST + 1, FIRST, where, 10))
+    assert raised.value.errno == errno.EFAULT
+    call = caller.calls("copy_file_range", FIRST, where, FIRST + 1, 0, 10, 0)
+    if offset == 1000:
+        assert play(call) == (Emulate(0), [])
 
 
 @pytest.mark.parametrize("call", ["sendfile", "splice", "copy_file_range"])
