@@ -176,6 +176,7 @@ ssize_t pv_getdents(int fd, void *buf, size_t size);
 int pv_reply(int listener, uint64_t id, int64_t value);
 int pv_continue(int listener, uint64_t id);
 int pv_give(int listener, uint64_t id, int fd, int cloexec);
+int pv_hand_over(int listener, uint64_t id, int fd, int cloexec);
 int pv_serve_at(struct pv_stop *stop, int domain, const char *name);
 
 /* ---- prefix.c: what C knows of a view ---- */

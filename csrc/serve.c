@@ -119,8 +119,13 @@ static int serve_open(struct pv_stop *s, const struct pv_where *w,
 	pv_mark((int)r, w->domain);
 	if ((st.st_mode & S_IFMT) == S_IFREG && fstat((int)r, &st) == 0)
 		pv_note_opened(st.st_dev, st.st_ino, w->domain);
-	pv_give(s->listener, s->id, (int)r, (flags & O_CLOEXEC) != 0);
-	close((int)r);
+	int cloexec = (flags & O_CLOEXEC) != 0;
+	if (making || (flags & O_ACCMODE) != O_RDONLY) {
+		pv_hand_over(s->listener, s->id, (int)r, cloexec);
+	} else {                     /* one call less for those who only read */
+		pv_give(s->listener, s->id, (int)r, cloexec);
+		close((int)r);
+	}
 	return PV_LET_RUN;           /* answered already */
 }
 

@@ -9,12 +9,15 @@ end.  A byte that waits in it makes the descriptor readable for poll(2), as file
 from __future__ import annotations
 
 import _socket
+import errno
 import os
+import resource
 import select
 from collections.abc import Callable, Iterator
 from typing import TypeVar
 
 from pyview import core
+from pyview.api import refuse
 from pyview.locks import EVERYTHING, LOCKS
 from pyview.openfile import O_PATH, OpenFile, Position
 from pyview.pages import Pages
@@ -23,6 +26,7 @@ from pyview.view import covers as _covers
 
 REMEMBERED = 4096  # names of files that have been mapped
 PLACEHOLDER = b"\0"
+RESERVED = 32  # descriptors
 POLLIN = select.POLLIN
 Answer = TypeVar("Answer")
 
@@ -66,6 +70,8 @@ class Descriptors:
         """
         self._wake, self._tell, self._mistake = wake, tell, mistake
         self._poll = select.epoll()  # of the core's ends: hang-ups
+        # Some are left for what the core opens for itself: modules, proc, filters' listeners.
+        self._most = resource.getrlimit(resource.RLIMIT_NOFILE)[0] - RESERVED
         self._by_inode: dict[int, OpenFile] = {}
         self._ends: dict[int, tuple[int, OpenFile]] = {}  # the core's end -> (inode, open file)
         self._mapped: dict[tuple[int, int], Pages] = {}  # shared, by the file's key
@@ -77,12 +83,23 @@ class Descriptors:
 
     # -- open files ----------------------------------------------------------------------------
     def give(self, opened: OpenFile) -> int:
-        """A descriptor of the core for the task's end of a new pair: to be handed over, closed."""
+        """A descriptor of the core for the task's end of a new pair: to be handed over, closed.
+
+        Errors: EMFILE, ENFILE when the core has none left.
+        """
         mine, theirs = _socket.socketpair(_socket.AF_UNIX, _socket.SOCK_STREAM)
         end, fd = mine.detach(), theirs.detach()
+        try:
+            if max(end, fd) >= self._most:
+                raise refuse(errno.ENFILE)
+            self._poll.register(end, 0)
+            core.mark_emulated(fd)
+        except OSError:
+            os.close(end)
+            os.close(fd)
+            raise
         opened.socket = end
         self.show_ready(opened)
-        core.mark_emulated(fd)
         inode = os.fstat(fd).st_ino
         self._by_inode[inode] = opened
         if not self._ends:
@@ -90,7 +107,6 @@ class Descriptors:
         self._ends[end] = (inode, opened)
         opened.pages = self._mapped.get(opened.key)
         self._let_c(inode, opened)
-        self._poll.register(end, 0)
         return fd
 
     def _let_c(self, inode: int, opened: OpenFile) -> None:

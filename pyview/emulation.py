@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 from collections.abc import Callable, Hashable
 from functools import partial
@@ -118,10 +119,16 @@ class Emulation:
     def give(self, stop: Any, verdict: Opened) -> None:
         """Answer an open with a new descriptor."""
         assert verdict.object is not None
-        file = verdict.object.file
-        if verdict.object.polls:
+        opened = verdict.object
+        file = opened.file
+        if opened.polls:
             file._told = partial(self.workers.tell, partial(self._file_ready, file))
-        fd = self.descriptors.give(verdict.object)
+        try:
+            fd = self.descriptors.give(opened)
+        except OSError:  # the core has no descriptor left for it
+            self.close(opened)
+            core.reply(stop.listener, stop.id, -errno.ENFILE)
+            return
         try:
             core.give(stop.listener, stop.id, fd, verdict.cloexec)
         finally:

@@ -96,9 +96,9 @@ def _serve(pid: int, settings: Settings, output: int, told: int) -> NoReturn:
         session.run()
         status = 0
     except BaseException:
+        os.write(output, b"pyview: the core failed, and ends its views:\n")
         import traceback
 
-        os.write(output, b"pyview: the core failed, and ends its views:\n")
         os.write(output, traceback.format_exc().encode(errors="surrogateescape"))
     finally:
         os._exit(status)

@@ -50,12 +50,22 @@ class Pages:
 
     def _copy(self, low: int, high: int) -> None:
         while low < high:
-            data = self.file.pread(min(CHUNK, high - low), low)
+            low = self._after_hole(low)
+            data = self.file.pread(min(CHUNK, high - low), low) if low < high else b""
             if not data:
                 return  # it has become shorter
             if os.pwrite(self.fd, data, low) < len(data):
                 raise refuse(errno.ENOMEM)
             low += len(data)
+
+    def _after_hole(self, low: int) -> int:
+        """Where the next byte is that need not be 0; holes are not read."""
+        try:
+            return self.file.seek(low, os.SEEK_DATA)
+        except OSError as error:
+            if error.errno == errno.ENXIO:
+                return self.length  # nothing but a hole follows
+            return low  # it does not tell
 
     def _missing(self, start: int, end: int) -> list[tuple[int, int]]:
         """What of [start, end) is not filled."""

@@ -121,6 +121,16 @@ def test_it_looks_ready_to_poll(session):
     assert select.select([fd], [fd], [], 0) == ([fd], [fd], [])
 
 
+def test_the_core_keeps_some_descriptors_for_itself(session):
+    before = len(os.listdir("/proc/self/fd"))
+    session.all._most = 0
+    with pytest.raises(OSError) as caught:
+        session.give(opened())
+    assert caught.value.errno == errno.ENFILE
+    assert len(os.listdir("/proc/self/fd")) == before
+    assert list(session.all.opened()) == []
+
+
 class Wrong(Memory):
     """Its author has made a mistake in what the core asks of its own accord."""
 

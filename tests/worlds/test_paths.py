@@ -26,6 +26,7 @@ loaded = pytest.mark.parametrize("world", ["loaded", "unreal", "unreal2", "child
         "identity",
         "inotify",
         "fifo",
+        "closed_is_closed",
     ],
 )
 def test_names_lead_where_the_kernel_says(passes, name):
