@@ -10,10 +10,10 @@ from pyview.abi.words import as_fd
 from pyview.api import refuse
 from pyview.handlers import arguments, bydescriptor, trees
 from pyview.handlers.caller import AT_FDCWD, Caller
-from pyview.paths import Found
+from pyview.paths import Found, cover_of
 from pyview.syscalls import Lookup
 from pyview.verdicts import At, Done, Emulate, Give, Handler, Real, Redirect, Verdict, Word
-from pyview.view import covers
+from pyview.view import Cover, covers
 
 TWO_NAMES = frozenset(("rename", "link"))
 O_PATH = 0o10000000
@@ -125,7 +125,10 @@ def _one_mount(caller: Caller, old: Found, new: Found) -> None:
     """rename(2) and link(2) stay within one mount; EXDEV before anything happens."""
     renames = caller.call.op == "rename"
     fixed = renames and any(_is_mount_point(where) for where in (old, new))
-    apart = old.cover is not new.cover or (old.real is None) is not (new.real is None)
+    if fixed:
+        apart = _home(caller, old) is not _home(caller, new)
+    else:
+        apart = old.cover is not new.cover or (old.real is None) is not (new.real is None)
     if not fixed and not apart:
         return
     # The kernel looks up what it needs before it compares mounts: Linux fs/namei.c.
@@ -136,6 +139,13 @@ def _one_mount(caller: Caller, old: Found, new: Found) -> None:
         raise refuse(errno.EXDEV)
     caller.exists(old, parent=False)
     raise refuse(errno.EBUSY)
+
+
+def _home(caller: Caller, where: Found) -> Cover:
+    """What answers for the directory that a name is in."""
+    if not _is_mount_point(where):
+        return where.cover
+    return cover_of(caller.view, where.name.rpartition("/")[0] or "/")
 
 
 def _is_mount_point(where: Found) -> bool:

@@ -139,9 +139,13 @@ def test_what_is_missing_is_ENOENT_before_it_is_EXDEV(caller, two, call):
     assert missing == (errno.ENOENT if call == "linkat" else errno.EXDEV)
 
 
-@pytest.mark.parametrize(("old", "new"), [("/unreal", "/tmp/x"), ("/tmp/x", "/unreal")])
+@pytest.mark.parametrize(("old", "new"), [("/unreal", "/tmp/x"), ("/tmp", "/unreal")])
 def test_a_mount_point_keeps_its_name(caller, old, new):
     assert refused(caller.calls("rename", old, new)) == errno.EBUSY
+
+
+def test_what_is_not_there_is_ENOENT_before_a_mount_point_is_EBUSY(caller):
+    assert refused(caller.calls("rename", "/tmp/there is no such file", "/unreal")) == errno.ENOENT
 
 
 # -- open ----------------------------------------------------------------------------------------
