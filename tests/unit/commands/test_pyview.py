@@ -87,6 +87,6 @@ def test_what_only_the_outermost_view_has_is_refused_inside(inside, core, option
     assert len(core.all_views) == 1
 
 
-def test_a_command_that_is_not_there_is_127_inside_too(inside, capfd):
+def test_a_command_that_is_not_there_is_127_inside_too(inside, became, capfd):
     assert main(["pyview", "nosuchcommand"]) == 127
     assert capfd.readouterr().err == "pyview: nosuchcommand: command not found\n"
