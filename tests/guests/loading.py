@@ -15,7 +15,7 @@ import threading
 import time
 
 SECONDS = 1.5  # how long each of them is at it; the module is loaded within this time
-START, LOADED = os.pipe(), os.pipe()
+START, LOADED, OVER = os.pipe(), os.pipe(), os.pipe()
 
 
 def sees_unreal():
@@ -102,8 +102,11 @@ KINDS = [sleeps, selects, waits_for_a_lock, reads, spins_in_threads, forks, gets
 def start(kind):
     child = os.fork()
     if not child:
+        os.close(OVER[1])
         os.write(START[1], b"x")
-        os._exit(0 if kind() and sees_unreal() else 1)
+        good = kind()
+        os.read(OVER[0], 1)  # its end: the module is loaded, however long that took
+        os._exit(0 if good and sees_unreal() else 1)
     return child
 
 
@@ -115,6 +118,7 @@ def main():
     os.waitpid(children["is_stopped"], os.WUNTRACED)
     loaded = subprocess.run(["vu_insmod", "unreal"]).returncode
     os.write(LOADED[1], b"x")
+    os.close(OVER[1])
     assert os.waitpid(children["is_stopped"], os.WUNTRACED | os.WNOHANG) == (0, 0)
     os.kill(children["is_stopped"], signal.SIGCONT)
     wrong = [name for name, child in children.items() if os.waitpid(child, 0)[1]]
