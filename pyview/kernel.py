@@ -162,6 +162,10 @@ class KernelFile(File):
     def stat(self) -> os.stat_result:
         return os.fstat(self.fd)
 
+    def fstatvfs(self) -> os.statvfs_result:
+        """Of the file system that it lies in."""
+        return os.fstatvfs(self.fd)
+
     def truncate(self, size: int) -> None:
         os.ftruncate(self.fd, size)
 
@@ -220,7 +224,12 @@ def _kind(entry: os.DirEntry[str]) -> int:
         return stat.S_IFLNK
     if entry.is_dir(follow_symlinks=False):
         return stat.S_IFDIR
-    return stat.S_IFREG if entry.is_file(follow_symlinks=False) else 0
+    if entry.is_file(follow_symlinks=False):
+        return stat.S_IFREG
+    try:
+        return stat.S_IFMT(entry.stat(follow_symlinks=False).st_mode)
+    except OSError:
+        return 0
 
 
 def _renameat2(old: str, new: str, flags: int) -> None:

@@ -21,6 +21,8 @@ O_LARGEFILE = 0o100000  # what fcntl(F_GETFL) shows of every file that open(2) m
 SETTABLE = os.O_APPEND | os.O_NONBLOCK | os.O_ASYNC | os.O_DIRECT | os.O_NOATIME  # by F_SETFL
 KEPT = SETTABLE | os.O_ACCMODE | os.O_SYNC | os.O_DSYNC | O_PATH | os.O_DIRECTORY | os.O_NOFOLLOW
 KEPT_OF_PATHS = O_PATH | os.O_DIRECTORY | os.O_NOFOLLOW
+# What the access mode lets: with O_ACCMODE itself, which open(2) takes, nothing.
+READS, WRITES = (os.O_RDONLY, os.O_RDWR), (os.O_WRONLY, os.O_RDWR)
 LARGEST = (1 << 63) - 1  # MAX_LFS_FILESIZE, bytes
 
 
@@ -96,15 +98,13 @@ class OpenFile:
 
     # -- what read(2) and write(2) need ------------------------------------------------------
     def readable(self) -> None:
-        """Errors: EBADF, EISDIR."""
-        if self.flags & O_PATH or self.flags & os.O_ACCMODE == os.O_WRONLY:
+        """Errors: EBADF."""
+        if self.flags & O_PATH or self.flags & os.O_ACCMODE not in READS:
             raise refuse(errno.EBADF)
-        if self.is_directory:
-            raise refuse(errno.EISDIR)
 
     def writable(self) -> None:
         """Errors: EBADF."""
-        if self.flags & O_PATH or self.flags & os.O_ACCMODE == os.O_RDONLY:
+        if self.flags & O_PATH or self.flags & os.O_ACCMODE not in WRITES:
             raise refuse(errno.EBADF)
 
     def pread(self, size: int, offset: int) -> bytes:

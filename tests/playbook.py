@@ -176,11 +176,11 @@ class Nobody:
         self.notes.append(("mark", fd, domain))
 
     def exists(self, found: Found, *, parent: bool) -> None:
-        if found.real is None:
-            if not parent:
-                found.tree.lstat(found.rest)
-        else:
-            os.lstat(os.path.dirname(found.real) if parent else found.real)
+        if found.real is not None:
+            real = found.real
+            os.lstat(os.path.dirname(real.rstrip("/")) + "/." if parent else real)
+        elif not parent:
+            found.tree.lstat(found.rest)
 
     def socket_address(self, fd: int, peer: bool) -> bytes:
         return self.names.get((fd, peer), b"")

@@ -33,7 +33,7 @@ Times = tuple[int | None, int | None]
 
 #: The calls of a kind that have flags: where, and which they know.
 _FLAGS = {
-    "newfstatat": (3, AT_NOFOLLOW | AT_NO_AUTOMOUNT | AT_EMPTY_PATH),
+    "newfstatat": (3, AT_NOFOLLOW | AT_NO_AUTOMOUNT | AT_EMPTY_PATH | AT_SYNC_TYPE),
     "statx": (2, AT_NOFOLLOW | AT_NO_AUTOMOUNT | AT_EMPTY_PATH | AT_SYNC_TYPE),
     "faccessat2": (3, AT_NOFOLLOW | AT_EACCESS | AT_EMPTY_PATH),
     "fchmodat2": (3, AT_NOFOLLOW | AT_EMPTY_PATH),
@@ -58,6 +58,12 @@ def check(caller: Caller) -> None:
     test = _TESTS.get(caller.call.op)
     if test is not None:
         test(caller)
+
+
+def owner(word: int) -> int:
+    """A user or group as chown(2) is given it, -1 for no change."""
+    number = word & 0xFFFFFFFF
+    return -1 if number == 0xFFFFFFFF else number
 
 
 def check_open(caller: Caller, flags: int) -> None:
@@ -122,7 +128,7 @@ def _truncate(caller: Caller) -> None:
 
 
 def _mknod(caller: Caller) -> None:
-    kind = stat.S_IFMT(caller.args[caller.call.arg(Role.MODE)])
+    kind = stat.S_IFMT(caller.args[caller.call.arg(Role.MODE)] & 0xFFFF)
     if kind == stat.S_IFDIR:
         raise refuse(errno.EPERM)
     if kind not in (0, stat.S_IFREG, stat.S_IFCHR, stat.S_IFBLK, stat.S_IFIFO, stat.S_IFSOCK):
@@ -169,6 +175,15 @@ def leaves_times(caller: Caller) -> bool:
     return bool(first == second == UTIME_OMIT)
 
 
+def is_now(caller: Caller) -> bool:
+    """Whether it is to set both times to the present: who may write a file may do that."""
+    data = _given_times(caller)
+    if not data or caller.call.name != "utimensat":
+        return not data
+    _, first, _, second = struct.unpack("=qqqq", data)
+    return bool(first == second == UTIME_NOW)
+
+
 def times(caller: Caller) -> Times:
     """What a call of the utime family wants, ns since the epoch; None: left as it is.
 
@@ -204,10 +219,13 @@ def _moment(seconds: int, ns: int, now: int) -> int | None:
 
 def attribute_name(caller: Caller) -> str:
     """The name of an extended attribute.  Errors: ERANGE, EFAULT."""
-    name = caller.text(caller.args[1])
-    if not 0 < len(os.fsencode(name)) <= XATTR_NAME_MAX:
+    data = caller.peek(caller.args[1], XATTR_NAME_MAX + 1)
+    name, end, _ = data.partition(b"\0")
+    if not end and len(data) <= XATTR_NAME_MAX:
+        raise refuse(errno.EFAULT)
+    if not name or not end:
         raise refuse(errno.ERANGE)
-    return name
+    return os.fsdecode(name)
 
 
 def attribute_value(caller: Caller) -> bytes:

@@ -24,8 +24,11 @@ def answer(caller: Caller, file: OpenFile, at: int) -> Verdict:
     operation = caller.call.op
     if operation == "utimens" and arguments.leaves_times(caller):
         return Emulate(0)
-    if operation == "stat":  # vfs_fstat() knows no flags
-        arguments.check_mask(caller)
+    if operation == "stat":
+        if _means_itself(caller, at):  # vfs_fstat() knows no flags
+            arguments.check_mask(caller)
+        else:
+            arguments.check(caller)
         named(caller, at)
         return attributes(caller)
     arguments.check(caller)
@@ -39,7 +42,9 @@ def answer(caller: Caller, file: OpenFile, at: int) -> Verdict:
             _change_named(file, "utime", *arguments.times(caller))
         return Emulate(0)
     if operation == "chown":
-        _change_named(file, "chown", as_fd(caller.args[2]), as_fd(caller.args[3]))
+        _change_named(
+            file, "chown", arguments.owner(caller.args[2]), arguments.owner(caller.args[3])
+        )
         return Emulate(0)
     if operation == "chmod":
         _change_named(file, "chmod", caller.args[2] & 0o7777)
@@ -64,14 +69,18 @@ def _change_named(file: OpenFile, operation: str, *values: int | None) -> None:
         change(file, operation, *values)
 
 
+def _means_itself(caller: Caller, at: int) -> bool:
+    arg = caller.call.args[at + 1]
+    flags = caller.args[arg.flags] if arg.flags is not None else 0
+    return arg.allows_empty(flags & 0xFFFFFFFF)
+
+
 def named(caller: Caller, at: int) -> None:
     """Whether the call means its descriptor, argument `at`, when its name is NULL or "".
 
     Errors: EFAULT, ENOENT when it does not.
     """
-    arg = caller.call.args[at + 1]
-    flags = caller.args[arg.flags] if arg.flags is not None else 0
-    empty = arg.allows_empty(flags & 0xFFFFFFFF)
+    arg, empty = caller.call.args[at + 1], _means_itself(caller, at)
     if caller.args[at + 1]:
         if not empty:
             raise refuse(errno.ENOENT)
@@ -96,6 +105,7 @@ def setxattr(caller: Caller) -> Verdict:
     file = opened(caller)
     if file is None:
         return Real()
+    arguments.check(caller)
     name, value = arguments.attribute_name(caller), arguments.attribute_value(caller)
     change(file, "setxattr", name, value, as_fd(caller.args[4]))
     return Emulate(0)

@@ -13,18 +13,20 @@ from pyview.abi.words import as_fd, signed
 from pyview.api import refuse
 from pyview.handlers.caller import Caller
 from pyview.handlers.files import opened, perform
-from pyview.locks import EVERYTHING, LOCKS, Range, Wait
-from pyview.openfile import O_LARGEFILE, O_PATH, SETTABLE, OpenFile
+from pyview.locks import EVERYTHING, LOCKS, Lock, Range, Wait
+from pyview.openfile import O_LARGEFILE, O_PATH, READS, SETTABLE, WRITES, OpenFile
 from pyview.verdicts import Asleep, Emulate, Handler, Real, Verdict
 
 F_GETFL, F_SETFL, F_GETLK, F_SETLK, F_SETLKW = 3, 4, 5, 6, 7
 F_SETOWN, F_GETOWN, F_SETSIG, F_GETSIG, F_SETOWN_EX, F_GETOWN_EX = 8, 9, 10, 11, 15, 16
+F_SETPIPE_SZ, F_GETPIPE_SZ, F_ADD_SEALS = 1031, 1032, 1033
 F_OFD_GETLK, F_OFD_SETLK, F_OFD_SETLKW = 36, 37, 38
-F_SETLEASE, F_GETLEASE, F_UNLCK = 1024, 1025, 2
+F_SETLEASE, F_GETLEASE, F_DUPFD_QUERY, F_UNLCK = 1024, 1025, 1027, 2
 F_NOTIFY, F_CREATED_QUERY = 1026, 1028
 _FLOCK = struct.Struct("=hh4xqqi4x")  # l_type, l_whence, l_start, l_len, l_pid
-LOCK_SH, LOCK_EX, LOCK_NB, LOCK_UN = 1, 2, 4, 8
+LOCK_SH, LOCK_EX, LOCK_NB, LOCK_UN, LOCK_MAND = 1, 2, 4, 8, 32
 F_RDLCK, F_WRLCK = 0, 1
+FIBMAP, FIOQSIZE = 0x01, 0x5460  # int *: a block's number; loff_t *: bytes
 BLKPG_HEAD = struct.Struct("=iiiiQ")  # op, flags, datalen, padding, data
 
 
@@ -34,12 +36,15 @@ def fcntl(caller: Caller) -> Verdict:
     if file is None:
         return Real()
     command, argument = as_fd(caller.args[1]), caller.args[2]
+    if command == F_DUPFD_QUERY:
+        return Real()  # the kernel's descriptors are the same, too
     if file.flags & O_PATH and command != F_GETFL:
         raise refuse(errno.EBADF)
     if command == F_GETFL:
         return Emulate(file.flags | (0 if file.flags & O_PATH else O_LARGEFILE))
     if command == F_SETFL:
-        file.flags = file.flags & ~SETTABLE | argument & SETTABLE
+        settable = SETTABLE & ~(0 if file.kind == stat.S_IFCHR else os.O_ASYNC)
+        file.flags = file.flags & ~settable | argument & settable
         caller.changed(file)
         return Emulate(0)
     if command in (F_GETLK, F_SETLK, F_SETLKW, F_OFD_GETLK, F_OFD_SETLK, F_OFD_SETLKW):
@@ -56,7 +61,9 @@ def fcntl(caller: Caller) -> Verdict:
         return Emulate(0)
     if command == F_SETLEASE and file.kind == stat.S_IFREG:
         raise refuse(errno.EAGAIN)
-    raise refuse(errno.EINVAL)
+    if command == F_ADD_SEALS and file.flags & os.O_ACCMODE not in WRITES:
+        raise refuse(errno.EPERM)
+    raise refuse(errno.EBADF if command in (F_SETPIPE_SZ, F_GETPIPE_SZ) else errno.EINVAL)
 
 
 def _lock(caller: Caller, file: OpenFile, command: int) -> Verdict:
@@ -67,31 +74,37 @@ def _lock(caller: Caller, file: OpenFile, command: int) -> Verdict:
     kind, whence, start, length, pid = _FLOCK.unpack(data)
     own = command >= F_OFD_GETLK
     owner: tuple[str, int] = ("file", id(file)) if own else ("process", caller.process())
-    if own and pid:
+    if command == F_GETLK and kind not in (F_RDLCK, F_WRLCK):
         raise refuse(errno.EINVAL)
     wanted = _range(file, whence, start, length)
-    if command in (F_GETLK, F_OFD_GETLK):
-        if kind not in (F_RDLCK, F_WRLCK):
+    if kind not in (F_RDLCK, F_WRLCK, F_UNLCK):
+        raise refuse(errno.EINVAL)
+    tests = command in (F_GETLK, F_OFD_GETLK)
+    modes = {F_RDLCK: READS, F_WRLCK: WRITES}.get(kind)
+    if not tests and modes is not None and file.flags & os.O_ACCMODE not in modes:
+        raise refuse(errno.EBADF)
+    if own and pid:
+        raise refuse(errno.EINVAL)
+    if tests:
+        if kind == F_UNLCK:
             raise refuse(errno.EINVAL)
         found = LOCKS.conflict(file.key, owner, wanted, kind == F_WRLCK)
-        if found is None:
-            out = struct.pack("=h", F_UNLCK) + data[2:]
-        else:
-            end = 0 if found.end >= EVERYTHING.end else found.end - found.start
-            process = found.owner[1] if found.owner[0] == "process" else -1
-            mode = F_WRLCK if found.exclusive else F_RDLCK
-            out = _FLOCK.pack(mode, os.SEEK_SET, found.start, end, process)
-        return Emulate(0, ((caller.args[2], out),))
+        return Emulate(0, ((caller.args[2], _shown(found, data)),))
     if kind == F_UNLCK:
         LOCKS.release(file.key, owner, wanted)
         caller.wake(file.key)
         return Emulate(0)
-    access = file.flags & os.O_ACCMODE
-    if kind not in (F_RDLCK, F_WRLCK):
-        raise refuse(errno.EINVAL)
-    if access == (os.O_RDONLY if kind == F_WRLCK else os.O_WRONLY):
-        raise refuse(errno.EBADF)
     return _taken(caller, file, owner, wanted, kind == F_WRLCK, command in (F_SETLKW, F_OFD_SETLKW))
+
+
+def _shown(found: Lock | None, data: bytes) -> bytes:
+    """A struct flock for a lock that is in the way, or what was asked with F_UNLCK in it."""
+    if found is None:
+        return struct.pack("=h", F_UNLCK) + data[2:]
+    end = 0 if found.end >= EVERYTHING.end else found.end - found.start
+    process = found.owner[1] if found.owner[0] == "process" else -1
+    mode = F_WRLCK if found.exclusive else F_RDLCK
+    return _FLOCK.pack(mode, os.SEEK_SET, found.start, end, process)
 
 
 def _range(file: OpenFile, whence: int, start: int, length: int) -> Range:
@@ -132,16 +145,19 @@ def flock(caller: Caller) -> Verdict:
     file = opened(caller)
     if file is None:
         return Real()
-    if file.flags & O_PATH:
-        raise refuse(errno.EBADF)
     operation = as_fd(caller.args[1])
+    if operation & LOCK_MAND:
+        return Emulate(0)  # nobody's lock any more
+    if operation & ~LOCK_NB not in (LOCK_SH, LOCK_EX, LOCK_UN):
+        raise refuse(errno.EINVAL)
+    opens = file.flags & os.O_ACCMODE in (*READS, *WRITES)
+    if file.flags & O_PATH or not (opens or operation & LOCK_UN):
+        raise refuse(errno.EBADF)
     owner, key = ("file", id(file)), ("flock", *file.key)
     if operation & ~LOCK_NB == LOCK_UN:
         LOCKS.release(key, owner, EVERYTHING)
         caller.wake(key)
         return Emulate(0)
-    if operation & ~LOCK_NB not in (LOCK_SH, LOCK_EX):
-        raise refuse(errno.EINVAL)
     waits, exclusive = not operation & LOCK_NB, bool(operation & LOCK_EX)
     caller.settle()
     if LOCKS.mode(key, owner) is (not exclusive):
@@ -170,14 +186,26 @@ def ioctl(caller: Caller) -> Handler | Verdict:
         on = int.from_bytes(caller.peek(argument, 4), "little")
         file.flags = file.flags | bit if on else file.flags & ~bit
         return Emulate(0)
-    if file.kind == stat.S_IFREG and request in (requests.FIONREAD, requests.FIGETBSZ):
-        value = file.attributes().st_blksize
-        if request == requests.FIONREAD:
-            value = max(0, file.end() - file.offset)
-        return Emulate(0, ((argument, struct.pack("=i", min(value, 0x7FFFFFFF))),))
+    about = _told(file, request)
+    if about:
+        return Emulate(0, ((argument, about),))
+    if request == FIBMAP and file.kind == stat.S_IFREG:
+        raise refuse(errno.EPERM)  # as for anybody without CAP_SYS_RAWIO
     if file.is_directory:
         raise refuse(errno.ENOTTY)
     return _asked(caller, file, request, argument)
+
+
+def _told(file: OpenFile, request: int) -> bytes:
+    """What Linux fs/ioctl.c:do_vfs_ioctl knows of a file itself."""
+    if request == requests.FIGETBSZ and file.kind in (stat.S_IFREG, stat.S_IFDIR):
+        return struct.pack("=i", file.attributes().st_blksize)
+    if request == FIOQSIZE and file.kind in (stat.S_IFREG, stat.S_IFDIR):
+        return struct.pack("=q", file.attributes().st_size)
+    if request == requests.FIONREAD and file.kind == stat.S_IFREG:
+        left = file.end() - file.offset & 0xFFFFFFFF  # it is an int
+        return struct.pack("=I", left)
+    return b""
 
 
 def _asked(caller: Caller, file: OpenFile, request: int, argument: int) -> Handler:

@@ -18,13 +18,20 @@ from pyview.abi.stat import pack_stat, pack_statfs, pack_statx
 from pyview.abi.words import as_fd, signed
 from pyview.api import Tree, refuse
 from pyview.handlers import vectors
+from pyview.handlers.arguments import owner
 from pyview.handlers.caller import Caller
-from pyview.openfile import LARGEST, O_PATH, OpenFile
+from pyview.openfile import LARGEST, O_PATH, WRITES, OpenFile
 from pyview.syscalls import Role
 from pyview.verdicts import Asleep, Emulate, Handler, Real, Verdict, Work
 
 TMPFS_MAGIC = 0x01021994  # as good as any: f_type of what has none
-RWF_APPEND, RWF_KNOWN = 0x10, 0x1F
+RWF_HIPRI, RWF_APPEND, RWF_NOAPPEND, RWF_KNOWN = 0x01, 0x10, 0x20, 0x3F
+KEEP_SIZE, PUNCH, COLLAPSE, ZERO, INSERT, UNSHARE = 0x01, 0x02, 0x08, 0x10, 0x20, 0x40
+#: The modes of fallocate(2) that go together: fs/open.c:vfs_fallocate.
+FALLOCATES = frozenset(
+    (0, KEEP_SIZE, PUNCH | KEEP_SIZE, COLLAPSE, INSERT)
+    + tuple(mode | keep for mode in (ZERO, UNSHARE) for keep in (0, KEEP_SIZE))
+)
 
 
 def opened(caller: Caller, index: int = 0) -> OpenFile | None:
@@ -51,6 +58,12 @@ def _read(caller: Caller, file: OpenFile) -> Handler:
     at, moves = _position(caller, file)
     file.readable()
     wanted = vectors.pieces(caller)
+    vector = caller.call.args[1].role not in (Role.IN, Role.OUT)
+    if not _begins(caller, at, vectors.total(wanted), vector):
+        return Emulate(0)
+    if file.is_directory:
+        flagged = caller.call.name == "preadv2" and caller.args[5] & ~RWF_HIPRI & 0xFFFFFFFF
+        raise refuse(errno.EOPNOTSUPP if flagged else errno.EISDIR)
     done = 0
     for address, length in vectors.chunks(wanted):
         try:
@@ -95,7 +108,9 @@ def _write(caller: Caller, file: OpenFile) -> Handler:
     at, moves = _position(caller, file)
     file.writable()
     wanted = vectors.pieces(caller)
-    if _appends(caller, file) and vectors.total(wanted):
+    if not _begins(caller, at, vectors.total(wanted), True):
+        return Emulate(0)
+    if _appends(caller, file):
         at = yield from perform(file, file.end)
     done = 0
     for address, length in vectors.chunks(wanted, vectors.WRITTEN):
@@ -118,10 +133,27 @@ def _write(caller: Caller, file: OpenFile) -> Handler:
     return Emulate(done)
 
 
+def _begins(caller: Caller, at: int, length: int, vector: bool) -> bool:
+    """Whether there is anything to do: fs/read_write.c.  Errors: EINVAL, EOPNOTSUPP."""
+    if vector and not length:
+        return False
+    if at + length > LARGEST:
+        raise refuse(errno.EINVAL)
+    if caller.call.name in ("preadv2", "pwritev2"):
+        flags = caller.args[5] & 0xFFFFFFFF
+        if flags & ~RWF_KNOWN:
+            raise refuse(errno.EOPNOTSUPP)
+        if flags & RWF_APPEND and flags & RWF_NOAPPEND:
+            raise refuse(errno.EINVAL)
+    return True
+
+
 def _appends(caller: Caller, file: OpenFile) -> bool:
     if file.kind != stat.S_IFREG:
         return False
     flags = caller.args[5] if caller.call.name == "pwritev2" else 0
+    if flags & RWF_NOAPPEND:
+        return False
     return bool(file.flags & os.O_APPEND or flags & RWF_APPEND)
 
 
@@ -129,11 +161,8 @@ def _position(caller: Caller, file: OpenFile) -> tuple[int, bool]:
     """Where the call reads or writes, and whether it moves the offset.  Errors: EINVAL."""
     if caller.call.op in ("read", "write"):
         return file.offset, True
-    if caller.call.name in ("preadv2", "pwritev2"):
-        if caller.args[5] & ~RWF_KNOWN:
-            raise refuse(errno.EOPNOTSUPP)
-        if signed(caller.args[3]) == -1:
-            return file.offset, True
+    if caller.call.name in ("preadv2", "pwritev2") and signed(caller.args[3]) == -1:
+        return file.offset, True
     at = signed(caller.args[3])
     if at < 0 or at > LARGEST:
         raise refuse(errno.EINVAL)
@@ -179,7 +208,9 @@ def statfs(caller: Caller) -> Verdict:
     file = opened(caller)
     if file is None:
         return Real()
-    found = file.tree.statvfs(file.rest)
+    # Its file may have no name any more.
+    own = getattr(file.file, "fstatvfs", None)
+    found = own() if own is not None else file.tree.statvfs(file.rest)
     return Emulate(0, ((caller.args[1], pack_statfs(found, TMPFS_MAGIC)),))
 
 
@@ -191,7 +222,7 @@ def truncate(caller: Caller) -> Handler | Verdict:
     size = signed(caller.args[1])
     if size >= 0 and file.flags & O_PATH:
         raise refuse(errno.EBADF)
-    if size < 0 or file.kind != stat.S_IFREG or file.flags & os.O_ACCMODE == os.O_RDONLY:
+    if size < 0 or file.kind != stat.S_IFREG or file.flags & os.O_ACCMODE not in WRITES:
         raise refuse(errno.EINVAL)
     return _result(file, lambda: file.truncate(size))
 
@@ -201,14 +232,18 @@ def allocate(caller: Caller) -> Handler | Verdict:
     file = opened(caller)
     if file is None:
         return Real()
+    if file.flags & O_PATH:
+        raise refuse(errno.EBADF)
     mode, offset, length = as_fd(caller.args[1]), signed(caller.args[2]), signed(caller.args[3])
-    file.writable()
     if offset < 0 or length <= 0:
         raise refuse(errno.EINVAL)
-    if offset + length > LARGEST:
-        raise refuse(errno.EFBIG)
+    if mode not in FALLOCATES:
+        raise refuse(errno.EOPNOTSUPP)
+    file.writable()
     if file.kind not in (stat.S_IFREG, stat.S_IFBLK):
         raise refuse(errno.ENODEV)
+    if offset + length > LARGEST:
+        raise refuse(errno.EFBIG)
     return _allocate(file, mode, offset, length)
 
 
@@ -266,8 +301,7 @@ def advise(caller: Caller) -> Verdict:
         if as_fd(caller.args[3]) not in range(6) or signed(caller.args[2]) < 0:
             raise refuse(errno.EINVAL)
     else:
-        if file.flags & os.O_ACCMODE == os.O_WRONLY:
-            raise refuse(errno.EBADF)
+        file.readable()
         if file.kind not in (stat.S_IFREG, stat.S_IFBLK):
             raise refuse(errno.EINVAL)
     return Emulate(0)
@@ -301,7 +335,7 @@ def chown(caller: Caller) -> Verdict:
         return Real()
     if file.flags & O_PATH:
         raise refuse(errno.EBADF)
-    change(file, "chown", as_fd(caller.args[1]), as_fd(caller.args[2]))
+    change(file, "chown", owner(caller.args[1]), owner(caller.args[2]))
     return Emulate(0)
 
 

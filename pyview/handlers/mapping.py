@@ -13,12 +13,14 @@ from typing import Any
 from pyview.api import refuse
 from pyview.handlers.caller import Caller
 from pyview.handlers.files import opened, perform
-from pyview.openfile import O_PATH
+from pyview.openfile import LARGEST, O_PATH, READS
+from pyview.pages import PAGE
 from pyview.verdicts import Done, Emulate, Handler, Mapped, Real, Redirect, Request, Verdict, Work
 
 PROT_WRITE = 2
 MAP_SHARED, MAP_PRIVATE, MAP_SHARED_VALIDATE, MAP_TYPE = 1, 2, 3, 0x0F
 FD = 4  # the argument of mmap
+WORD = (1 << 64) - 1
 
 
 def mmap(caller: Caller) -> Handler | Verdict:
@@ -34,12 +36,18 @@ def _mmap(caller: Caller) -> Handler:
     assert file is not None
     _, length, protection, flags, _, offset = caller.args
     shared = flags & MAP_TYPE in (MAP_SHARED, MAP_SHARED_VALIDATE)
+    if offset % PAGE:
+        raise refuse(errno.EINVAL)
     if file.flags & O_PATH:
         raise refuse(errno.EBADF)
-    if not length or offset % 4096 or (not shared and flags & MAP_TYPE != MAP_PRIVATE):
+    if not length:
+        raise refuse(errno.EINVAL)
+    if offset + length > (LARGEST if file.kind in (stat.S_IFREG, stat.S_IFBLK) else WORD):
+        raise refuse(errno.EOVERFLOW)
+    if not shared and flags & MAP_TYPE != MAP_PRIVATE:
         raise refuse(errno.EINVAL)
     access = file.flags & os.O_ACCMODE
-    if access == os.O_WRONLY or (shared and protection & PROT_WRITE and access != os.O_RDWR):
+    if access not in READS or (shared and protection & PROT_WRITE and access != os.O_RDWR):
         raise refuse(errno.EACCES)
     if file.kind not in (stat.S_IFREG, stat.S_IFBLK):
         raise refuse(errno.ENODEV)

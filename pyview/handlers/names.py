@@ -8,18 +8,18 @@ import os
 
 from pyview.abi.words import as_fd
 from pyview.api import refuse
-from pyview.handlers import arguments, bydescriptor, trees
+from pyview.handlers import arguments, beneath, bydescriptor, trees
+from pyview.handlers.beneath import How
 from pyview.handlers.caller import AT_FDCWD, Caller
 from pyview.paths import Found, cover_of
 from pyview.syscalls import Lookup
 from pyview.verdicts import At, Done, Emulate, Give, Handler, Real, Redirect, Verdict, Word
-from pyview.view import Cover, covers
+from pyview.view import Cover
 
 TWO_NAMES = frozenset(("rename", "link"))
 O_PATH = 0o10000000
 VIEW_TEXTS = ("mounts", "mountinfo", "mountstats", "maps", "smaps")
 CREATS = os.O_CREAT | os.O_WRONLY | os.O_TRUNC  # creat(2)
-RESOLVE_IN_ROOT, RESOLVE_BENEATH, RESOLVE_NO_SYMLINKS = 0x10, 0x08, 0x04
 
 
 def lookup_flags(caller: Caller, path_index: int) -> int:
@@ -61,6 +61,11 @@ def any_name(caller: Caller) -> Verdict:
     for dirfd_index, path_index in caller.call.paths():
         where = _sought(caller, dirfd_index, path_index, found)
         if where is None:
+            first = caller.call.paths()[0][1]
+            if not found and path_index != first:
+                _check_named(caller, first)
+            if found and found[0].real is None:
+                caller.exists(found[0], parent=caller.call.op == "rename")
             verdict = _nameless(caller, dirfd_index)
             if verdict is not None:
                 return verdict
@@ -72,7 +77,7 @@ def any_name(caller: Caller) -> Verdict:
         _one_mount(caller, found[0], found[1])
     if any(where.real is None for where in found):
         if len(found) < len(caller.call.paths()):
-            raise _unnamed(caller)
+            raise _unnamed(caller, found[0])
         return trees.answer(caller, found)
     if not changes:
         return Real(all(where.clean for where in found))
@@ -87,6 +92,9 @@ def _sought(
         return find(caller, dirfd_index, path_index)
     except OSError:
         arguments.check(caller)
+        first = caller.call.paths()[0][1]
+        if not before and path_index != first:
+            _check_named(caller, first)
         if before and before[0].real is None and caller.call.op == "link":
             trees.lstat(before[0])
         elif before:
@@ -102,23 +110,34 @@ def _nameless(caller: Caller, dirfd_index: int | None) -> Verdict | None:
     if dirfd == AT_FDCWD:
         if caller.cwd_domain() >= 0:
             return None
+        arguments.check(caller)
         bydescriptor.named(caller, dirfd_index)
+        if caller.call.op == "readlink":
+            raise refuse(errno.ENOENT)
         here = caller.resolve(AT_FDCWD, ".", follow=True)
         return trees.answer(caller, [here]) if here.real is None else None
     file = caller.object(dirfd)
     return bydescriptor.answer(caller, file, dirfd_index) if file is not None else None
 
 
-def _unnamed(caller: Caller) -> OSError:
+def _unnamed(caller: Caller, other: Found) -> OSError:
     """What is wrong with a call that has a name in a virtual tree, and beside it "" or NULL."""
+    arguments.check(caller)
+    first = caller.call.paths()[0][1]
+    if caller.args[first] and caller.text(caller.args[first]):
+        caller.exists(other, parent=caller.call.op == "rename")
     for _, path_index in caller.call.paths():
-        address, arg = caller.args[path_index], caller.call.args[path_index]
-        if not address:
-            return refuse(errno.EFAULT)
-        if not caller.text(address):
-            empty = arg.allows_empty(lookup_flags(caller, path_index))
-            return refuse(errno.EXDEV if empty else errno.ENOENT)  # a file of the kernel, or none
-    return refuse(errno.ENOENT)
+        _check_named(caller, path_index)
+    return refuse(errno.EXDEV)  # "" was a file of the kernel
+
+
+def _check_named(caller: Caller, path_index: int) -> None:
+    """Errors: EFAULT for NULL, ENOENT for "" where that is no name."""
+    address, arg = caller.args[path_index], caller.call.args[path_index]
+    if not address:
+        raise refuse(errno.EFAULT)
+    if not caller.text(address) and not arg.allows_empty(lookup_flags(caller, path_index)):
+        raise refuse(errno.ENOENT)
 
 
 def _one_mount(caller: Caller, old: Found, new: Found) -> None:
@@ -135,10 +154,24 @@ def _one_mount(caller: Caller, old: Found, new: Found) -> None:
     arguments.check(caller)
     caller.exists(old, parent=renames)
     caller.exists(new, parent=True)
-    if not fixed:
+    if apart:
+        if not renames and _there(caller, new):
+            raise refuse(errno.EEXIST)
+        if not renames and (new.slash or (new.real or "").endswith("/")):
+            raise refuse(errno.ENOENT)
         raise refuse(errno.EXDEV)
     caller.exists(old, parent=False)
     raise refuse(errno.EBUSY)
+
+
+def _there(caller: Caller, where: Found) -> bool:
+    try:
+        caller.exists(where, parent=False)
+    except FileNotFoundError:
+        return False
+    except NotADirectoryError:
+        return True  # with a slash behind its name
+    return True
 
 
 def _home(caller: Caller, where: Found) -> Cover:
@@ -161,7 +194,7 @@ def open_(caller: Caller) -> Handler:
     flags = lookup_flags(caller, path_index)
     arguments.check_open(caller, flags)
     if resolve:
-        return (yield from _open_below(caller))
+        return (yield from beneath.open_(caller, How(flags, _mode(caller, path_index), resolve)))
     where = find(caller, dirfd_index, path_index)
     if where is None:
         return Real()
@@ -182,43 +215,6 @@ def _mode(caller: Caller, path_index: int) -> int:
     if caller.call.name == "openat2":
         return int.from_bytes(caller.peek(caller.args[2] + 8, 8), "little")
     return caller.args[path_index + (1 if caller.call.name == "creat" else 2)] & 0xFFFFFFFF
-
-
-def _open_below(caller: Caller) -> Handler:
-    """openat2 with limits to its resolution: the kernel's affair, in the descriptor's domain."""
-    dirfd = as_fd(caller.args[0])
-    domain = caller.cwd_domain() if dirfd == AT_FDCWD else caller.fd_domain(dirfd)
-    if not domain:
-        return Real()
-    if domain < 0:
-        return (yield from _open_below_virtual(caller, dirfd))
-    fd = yield Redirect({})
-    if fd >= 0:
-        caller.mark(fd, domain)
-    return Done()
-
-
-def _open_below_virtual(caller: Caller, dirfd: int) -> Handler:
-    """The same from a directory in a virtual tree, but for ".." above it, which is EXDEV."""
-    base = caller.directory(dirfd)
-    words, how = caller.text(caller.args[1]), caller.peek(caller.args[2], 24)
-    flags, mode, resolve = (int.from_bytes(how[at : at + 8], "little") for at in (0, 8, 16))
-    if words.startswith("/"):
-        if resolve & RESOLVE_BENEATH:
-            raise refuse(errno.EXDEV)
-        if resolve & RESOLVE_IN_ROOT:
-            words = words.lstrip("/") or "."
-    where = caller.resolve(dirfd, words, follow=not flags & os.O_NOFOLLOW)
-    if resolve & RESOLVE_NO_SYMLINKS:
-        plain = os.path.normpath(os.path.join(base, words))
-        if plain != where.name:
-            raise refuse(errno.ELOOP)
-    inside = covers(base.rstrip("/"), where.name)
-    if resolve & (RESOLVE_BENEATH | RESOLVE_IN_ROOT) and not inside:
-        raise refuse(errno.EXDEV if resolve & RESOLVE_BENEATH else errno.ENOENT)
-    if where.real is not None:
-        raise refuse(errno.EXDEV)
-    return (yield from trees.open_(caller, where, flags, mode))
 
 
 def _open_listened(caller: Caller, where: Found, flags: int) -> Real | At | Give:

@@ -56,7 +56,8 @@ def execve(caller: Caller) -> Handler:
         given = _padded(os.fsencode(real), os.fsencode(told))
         changes = {path_index: given + b"\0"}
         if dirfd_index is not None:
-            changes |= {dirfd_index: AT_FDCWD, 4: flags & ~AT_EMPTY_PATH}
+            kept = AT_EXECVE_CHECK | (0 if where.real is None else AT_NOFOLLOW)
+            changes |= {dirfd_index: AT_FDCWD, 4: flags & kept}
     value = yield Redirect(changes)
     if value == 0 and becomes:
         name = os.fsencode(os.path.basename(shown or where.name)) if where.real is None else b""
@@ -173,7 +174,7 @@ def _with_arguments(caller: Caller, found: Found, first: list[bytes]) -> dict[in
         bytes(POINTER * len(first)) + b"".join(pointers[1:]) + bytes(POINTER),
         tuple((POINTER * i, text + b"\0") for i, text in enumerate(first)),
     )
-    flags = 0 if dirfd_index is None else caller.args[4] & 0xFFFFFFFF & ~AT_EMPTY_PATH
+    flags = 0 if dirfd_index is None else caller.args[4] & AT_EXECVE_CHECK
     becomes = not flags & AT_EXECVE_CHECK
     real = _copied(caller, found, becomes) if found.real is None else found.real
     changes: dict[int, Word] = {path_index: as_word(real), path_index + 1: vector}

@@ -13,15 +13,17 @@ import stat
 from collections.abc import Generator
 from typing import Any, NamedTuple
 
-from pyview.abi.words import signed
+from pyview.abi.words import as_fd, signed
 from pyview.api import refuse
 from pyview.handlers.caller import Caller
 from pyview.handlers.files import opened, perform
 from pyview.handlers.vectors import CHUNK
-from pyview.openfile import OpenFile
+from pyview.openfile import LARGEST, O_PATH, OpenFile
 from pyview.verdicts import Emulate, Handler, Real, Redirect, Request, Verdict
 
 POINTER = 8  # bytes of an loff_t
+SPLICE_KNOWN = 0x0F
+F_GETFL, F_GETPIPE_SZ = 3, 1032
 
 
 class Shape(NamedTuple):
@@ -53,32 +55,27 @@ def transfer(caller: Caller) -> Handler | Verdict:
 def _transfer(
     caller: Caller, shape: Shape, source: OpenFile | None, target: OpenFile | None
 ) -> Handler:
-    whole = caller.call.name == "copy_file_range"
-    if target is not None:
-        target.writable()
-        if target.flags & os.O_APPEND:
-            raise refuse(errno.EBADF if whole else errno.EINVAL)
-    if source is not None:
-        if source.is_directory and not whole:
+    name, count = caller.call.name, caller.args[shape.length]
+    if name == "splice":
+        if not count:
+            return Emulate(0)
+        if caller.args[5] & ~SPLICE_KNOWN & 0xFFFFFFFF:
             raise refuse(errno.EINVAL)
-        source.readable()
-    for file in (source, target):
-        if file is not None and whole and file.kind != stat.S_IFREG:
-            raise refuse(errno.EINVAL)
-    if caller.call.name == "splice" and source is not None and target is not None:
-        raise refuse(errno.EINVAL)  # neither is a pipe
-    if caller.args[5] and whole:
-        raise refuse(errno.EINVAL)
-    count = min(caller.args[shape.length], CHUNK)
-    if whole and source is not None and target is not None and source.key == target.key:
-        first = _position(caller, source, shape.source_at)
-        second = _position(caller, target, shape.target_at)
-        if abs(first - second) < min(caller.args[shape.length], source.end() - first):
-            raise refuse(errno.EINVAL)  # they overlap
-    data = b""
-    if source is not None:
+    if name == "sendfile":
+        _check_source(caller, shape, source)
+    try:
+        _CHECKS[name](caller, shape, source, target)
+    except OSError as error:
+        yield from _open_too(caller, shape, source, target, error)
+        raise
+    count = min(count, CHUNK)
+    data, at = b"", 0
+    if source is not None and not source.is_directory:
         at = _position(caller, source, shape.source_at)
-        data = yield from perform(source, lambda: source.pread(count, at))
+        if name == "copy_file_range":
+            count = min(count, max(0, source.end() - at))
+        if count:
+            data = yield from perform(source, lambda: source.pread(count, at))
         if not data and target is not None:
             _move(caller, source, shape.source_at, 0)
             return Emulate(0)
@@ -86,15 +83,154 @@ def _transfer(
         value = yield from _written(caller, target, shape.target_at, data)
     else:
         value = yield from _with_stand_in(caller, shape, source, target, data)
+    if source is not None and source.is_directory and count and value >= 0:
+        raise refuse(errno.EINVAL)  # a pipe that nobody reads came first
     if source is not None and value >= 0:
+        if source is target and shape.source_at >= 0 and not caller.args[shape.source_at]:
+            source.offset = at  # it has been moved already
         _move(caller, source, shape.source_at, value)
     return Emulate(value)
+
+
+# -- what the kernel refuses, in its order: fs/read_write.c, fs/splice.c --------------------------
+
+
+def _check_source(caller: Caller, shape: Shape, source: OpenFile | None) -> None:
+    """What sendfile looks at before its target.  Errors: EBADF, EFAULT, EINVAL."""
+    at = _start(caller, source, shape.source_at)
+    if source is None:
+        return
+    source.readable()
+    _verify(at, caller.args[shape.length])
+
+
+def _sendfile(
+    caller: Caller, shape: Shape, source: OpenFile | None, target: OpenFile | None
+) -> None:
+    if target is not None:
+        target.writable()
+        _verify(target.offset, caller.args[shape.length])
+        if target.flags & os.O_APPEND:
+            raise refuse(errno.EINVAL)
+    if not caller.args[shape.length] or source is None or target is None:
+        return
+    if source.is_directory:
+        raise refuse(errno.EINVAL)
+
+
+def _copy_file_range(
+    caller: Caller, shape: Shape, source: OpenFile | None, target: OpenFile | None
+) -> None:
+    count = caller.args[shape.length]
+    files = [file for file in (source, target) if file is not None]
+    if any(file.flags & O_PATH for file in files):
+        raise refuse(errno.EBADF)
+    begins, lands = (
+        _start(caller, file, at)
+        for file, at in ((source, shape.source_at), (target, shape.target_at))
+    )
+    if caller.args[5] & 0xFFFFFFFF:
+        raise refuse(errno.EINVAL)
+    if any(file.is_directory for file in files):
+        raise refuse(errno.EISDIR)
+    if any(file.kind != stat.S_IFREG for file in files):
+        raise refuse(errno.EINVAL)
+    if source is not None:
+        source.readable()
+    if target is not None:
+        target.writable()
+        if target.flags & os.O_APPEND:
+            raise refuse(errno.EBADF)
+    if source is not None:
+        within = min(count, max(0, source.end() - begins))
+        if source is not None and target is not None and source.key == target.key:
+            _apart(begins, lands, within)
+        _verify(begins, within)
+    _verify(lands, 0)
+
+
+def _apart(begins: int, lands: int, count: int) -> None:
+    """Within one file the two ranges don't meet.  Errors: EINVAL."""
+    if begins < lands + count and lands < begins + count:
+        raise refuse(errno.EINVAL)
+
+
+def _splice(caller: Caller, shape: Shape, source: OpenFile | None, target: OpenFile | None) -> None:
+    count = caller.args[shape.length]
+    if any(file is not None and file.flags & O_PATH for file in (source, target)):
+        raise refuse(errno.EBADF)
+    lands, begins = (
+        _start(caller, file, at)
+        for file, at in ((target, shape.target_at), (source, shape.source_at))
+    )
+    if target is not None:
+        target.writable()
+    if source is not None:
+        source.readable()
+    if source is not None and target is not None:
+        raise refuse(errno.EINVAL)  # neither is a pipe
+    if target is not None:
+        if target.flags & os.O_APPEND:
+            raise refuse(errno.EINVAL)
+        _verify(lands, count)
+    if source is not None:
+        _verify(begins, count)
+
+
+_CHECKS = {"sendfile": _sendfile, "copy_file_range": _copy_file_range, "splice": _splice}
+
+
+def _verify(at: int, count: int) -> None:
+    """rw_verify_area().  Errors: EINVAL."""
+    if signed(count) < 0 or at < 0 or at + count > LARGEST:
+        raise refuse(errno.EINVAL)
+
+
+def _open_too(
+    caller: Caller,
+    shape: Shape,
+    source: OpenFile | None,
+    target: OpenFile | None,
+    error: OSError,
+) -> Generator[Request, Any, None]:
+    """What is wrong with the kernel's descriptor, when that comes before `error`.
+
+    Errors: EBADF, ESPIPE, EINVAL.
+    """
+    if source is not None and target is not None:
+        return
+    paths = any(file is not None and file.flags & O_PATH for file in (source, target))
+    if paths and caller.call.name != "sendfile":
+        return
+    index, at = (shape.source, shape.source_at)
+    if source is not None:
+        index, at = (shape.target, shape.target_at)
+    flags = yield Redirect({0: caller.args[index], 1: F_GETFL, 2: 0}, "fcntl")
+    if flags < 0 or flags & O_PATH:
+        raise refuse(errno.EBADF)
+    useless = flags & os.O_ACCMODE == (os.O_WRONLY if source is None else os.O_RDONLY)
+    pipes = yield Redirect({0: caller.args[index], 1: F_GETPIPE_SZ, 2: 0}, "fcntl")
+    if caller.call.name == "copy_file_range":
+        if pipes >= 0 and error.errno == errno.EBADF:
+            raise refuse(errno.EINVAL)
+        return
+    if caller.call.name == "sendfile" and useless:
+        raise refuse(errno.EBADF)
+    if pipes >= 0 and at >= 0 and caller.args[at]:
+        raise refuse(errno.ESPIPE)
+    if useless and error.errno != errno.EFAULT:
+        raise refuse(errno.EBADF)
+
+
+# -- doing it --------------------------------------------------------------------------------------
 
 
 def _with_stand_in(
     caller: Caller, shape: Shape, source: OpenFile | None, target: OpenFile | None, data: bytes
 ) -> Generator[Request, Any, int]:
     """Let the kernel run the call with a memfd in place of the emulated side; its result."""
+    other = shape.target if source is not None else shape.source
+    caller.closes_at_exec(as_fd(caller.args[other]))  # EBADF: else the memfd could take its number
     stand_in = caller.stand_in(data)
     try:
         path = os.fsencode(stand_in.name) + b"\0"
@@ -126,14 +262,19 @@ def _written(
     return count
 
 
-def _position(caller: Caller, file: OpenFile, pointer: int) -> int:
-    """Where the transfer begins in a file.  Errors: EFAULT, EINVAL."""
+def _start(caller: Caller, file: OpenFile | None, pointer: int) -> int:
+    """Where the transfer is to begin in a file; it may be negative.  Errors: EFAULT."""
     if pointer < 0 or not caller.args[pointer]:
-        return file.offset
+        return file.offset if file is not None else 0
     data = caller.peek(caller.args[pointer], POINTER)
     if len(data) < POINTER:
         raise refuse(errno.EFAULT)
-    at = signed(int.from_bytes(data, "little"))
+    return signed(int.from_bytes(data, "little"))
+
+
+def _position(caller: Caller, file: OpenFile, pointer: int) -> int:
+    """Where the transfer begins in a file.  Errors: EFAULT, EINVAL."""
+    at = _start(caller, file, pointer)
     if at < 0:
         raise refuse(errno.EINVAL)
     return at

@@ -78,6 +78,8 @@ def open_(caller: Caller, found: Found, flags: int, mode: int) -> Generator[Requ
     file = (yield Work(found.tree, opens)) if slow else opens()
     created = st is None
     if st is None or stat.S_ISREG(st.st_mode):
+        if flags & os.O_TRUNC:
+            caller.cut(found, 0)
         try:
             about = file.stat() or found.tree.lstat(found.rest)
         except OSError:
@@ -185,13 +187,17 @@ def _chmod(caller: Caller, found: Found) -> Verdict:
 def _chown(caller: Caller, found: Found) -> Verdict:
     lstat(found)
     at = 2 if caller.call.name == "fchownat" else 1
-    found.tree.chown(found.rest, as_fd(caller.args[at]), as_fd(caller.args[at + 1]))
+    found.tree.chown(
+        found.rest, arguments.owner(caller.args[at]), arguments.owner(caller.args[at + 1])
+    )
     return Emulate(0)
 
 
 def _utimens(caller: Caller, found: Found) -> Verdict:
     if not arguments.leaves_times(caller):
-        lstat(found)
+        st = lstat(found)
+        if arguments.is_now(caller) and caller.uid() != st.st_uid:
+            may(caller, found, st, os.W_OK)
         found.tree.utime(found.rest, *arguments.times(caller))
     return Emulate(0)
 
@@ -237,12 +243,19 @@ def _symlink(caller: Caller, found: Found) -> Verdict:
     return Emulate(0)
 
 
+def _may_change(caller: Caller, found: Found) -> None:
+    """Whether the directory that it is in is the caller's to change.  Errors: EACCES, EROFS."""
+    uid, groups = caller.uid(), caller.ids().groups
+    found.tree.access(os.path.dirname(found.rest), os.W_OK | os.X_OK, uid, groups)
+
+
 def _unlink(caller: Caller, found: Found) -> Verdict:
     if caller.call.name == "unlinkat" and caller.args[2] & arguments.AT_REMOVEDIR:
         return _rmdir(caller, found)
     if found.dots:
         raise refuse(errno.EISDIR, found.name)
     if stat.S_ISDIR(lstat(found).st_mode):
+        _may_change(caller, found)
         raise refuse(errno.EISDIR, found.name)
     if found.is_mount_point:
         raise refuse(errno.EBUSY, found.name)
@@ -256,20 +269,32 @@ def _rmdir(caller: Caller, found: Found) -> Verdict:
     if found.is_mount_point:
         raise refuse(errno.EBUSY, found.name)
     if not stat.S_ISDIR(found.tree.lstat(found.rest).st_mode):
+        _may_change(caller, found)
         raise refuse(errno.ENOTDIR, found.name)
     found.tree.rmdir(found.rest)
     return Emulate(0)
 
 
-def _link(_caller: Caller, old: Found, new: Found) -> Verdict:
+def _link(caller: Caller, old: Found, new: Found) -> Verdict:
     st = lstat(old)
     _new(new)
     if new.slash:
         raise refuse(errno.ENOENT, new.name)
     if stat.S_ISDIR(st.st_mode):
+        _may_change(caller, new)
         raise refuse(errno.EPERM, old.name)
     old.tree.link(old.rest, new.rest)
     return Emulate(0)
+
+
+def _is_same(old: Found, new: Found) -> bool:
+    """Whether both are names of one file: rename(2) then leaves both."""
+    try:
+        there = new.tree.lstat(new.rest)
+    except FileNotFoundError:
+        return False
+    here = old.tree.lstat(old.rest)
+    return bool(here.st_ino) and (here.st_ino, here.st_dev) == (there.st_ino, there.st_dev)
 
 
 def _rename(caller: Caller, old: Found, new: Found) -> Verdict:
@@ -284,6 +309,8 @@ def _rename(caller: Caller, old: Found, new: Found) -> Verdict:
         _new(new)
     if exchange:
         both.append(stat.S_ISDIR(new.tree.lstat(new.rest).st_mode))
+    elif not flags & RENAME_NOREPLACE:
+        _exists(new)  # ENAMETOOLONG, say
     if (new.slash and not both[-1]) or (old.slash and not both[0]):
         raise refuse(errno.ENOTDIR, old.name)
     if covers(old.rest, new.rest) and old.rest != new.rest:

@@ -16,6 +16,7 @@ MOST = 0x7FFFF000  # MAX_RW_COUNT, bytes: what one call transfers at most
 CHUNK = 1 << 20  # bytes taken through the core at a time
 WRITTEN = 256 << 10  # the same, of those written: they are copied more often
 IOV_MAX = 1024
+USER_END = 0x7FFFFFFFF000  # TASK_SIZE_MAX
 _IOVEC = struct.Struct("=QQ")
 
 Pieces = list[tuple[int, int]]  # (address, bytes)
@@ -26,8 +27,7 @@ def pieces(caller: Caller) -> Pieces:
     args = caller.args
     if caller.call.args[1].role in (Role.IN, Role.OUT):
         length = signed(args[2])
-        if length < 0:
-            raise refuse(errno.EFAULT)  # access_ok()
+        _user(args[1], length)
         return [(args[1], min(length, MOST))]
     count = signed(args[2])
     if not 0 <= count <= IOV_MAX:
@@ -37,12 +37,20 @@ def pieces(caller: Caller) -> Pieces:
         raise refuse(errno.EFAULT)
     found: Pieces = []
     room = MOST
-    for address, length in _IOVEC.iter_unpack(data):
-        if signed(length) < 0:
-            raise refuse(errno.EINVAL)
+    vector = list(_IOVEC.iter_unpack(data))
+    if any(signed(length) < 0 for _, length in vector):
+        raise refuse(errno.EINVAL)
+    for address, length in vector:
+        _user(address, length)
         found.append((address, min(length, room)))
         room -= min(length, room)
     return found
+
+
+def _user(address: int, length: int) -> None:
+    """access_ok().  Errors: EFAULT."""
+    if length < 0 or address + length > USER_END:
+        raise refuse(errno.EFAULT)
 
 
 def chunks(wanted: Pieces, most: int = CHUNK) -> Iterator[tuple[int, int]]:

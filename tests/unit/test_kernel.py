@@ -86,7 +86,7 @@ def test_every_operation(kernel, place):
     assert (here("file").st_atime_ns, here("file").st_mtime_ns) == (8, 9)
     kernel.mknod(f"{top}/pipe", stat.S_IFIFO | 0o600, 0)
     assert stat.S_ISFIFO(here("pipe").st_mode)
-    assert ("pipe", here("pipe").st_ino, 0) in kernel.entries(top)
+    assert ("pipe", here("pipe").st_ino, stat.S_IFIFO) in kernel.entries(top)
     assert kernel.statvfs(top).f_namemax == os.fstatvfs(fd).f_namemax
     kernel.access(f"{top}/link", os.R_OK | os.W_OK, os.getuid(), frozenset())
     assert errno_of(kernel.access, f"{top}/none", 0, 0, frozenset()) == errno.ENOENT

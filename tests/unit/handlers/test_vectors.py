@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from playbook import Nobody
 
-from pyview.handlers.vectors import CHUNK, MOST, chunks, pieces, total
+from pyview.handlers.vectors import CHUNK, MOST, USER_END, chunks, pieces, total
 
 
 def vector(caller, *pairs):
@@ -30,8 +30,9 @@ def test_a_buffer_is_one_piece(call):
     caller = Nobody()
     assert pieces(caller.calls(call, 3, 0x1000, 5)) == [(0x1000, 5)]
     assert pieces(caller.calls(call, 3, 0x1000, 0)) == [(0x1000, 0)]
-    assert pieces(caller.calls(call, 3, 0x1000, (1 << 63) - 1)) == [(0x1000, MOST)]
-    assert refused(caller.calls(call, 3, 0x1000, 1 << 63)) == errno.EFAULT
+    assert pieces(caller.calls(call, 3, 0x1000, 1 << 46)) == [(0x1000, MOST)]
+    for address, length in ((0x1000, 1 << 63), (0x1000, 1 << 47), (1 << 63, 0), (USER_END, 1)):
+        assert refused(caller.calls(call, 3, address, length)) == errno.EFAULT
 
 
 @pytest.mark.parametrize("call", ["readv", "writev", "preadv", "pwritev", "preadv2", "pwritev2"])
@@ -51,6 +52,8 @@ def test_vectors_are_checked():
     assert refused(caller.calls("readv", 3, 8, 1)) == errno.EFAULT
     negative = vector(caller, (0x1000, 5), (0x2000, 1 << 63))
     assert refused(caller.calls("readv", 3, negative, 2)) == errno.EINVAL
+    kernels = vector(caller, (0x1000, 5), (1 << 63, 1))
+    assert refused(caller.calls("readv", 3, kernels, 2)) == errno.EFAULT
 
 
 def test_no_call_transfers_more_than_the_kernel_would():
