@@ -10,6 +10,7 @@ not follow its tracee pays the wake-up of the other CPU at each stop, or does no
 from __future__ import annotations
 
 import argparse
+import compileall
 import os
 import platform
 import sys
@@ -25,6 +26,7 @@ from measure import Bench
 from report import Report
 from scratch import Scratch, UserError, ordinary_user
 
+ROOT = Path(__file__).parent.parent
 ROWS = "stat,open,read,write,getpid,fork,python,tar,git,find,findsize,make,start"
 ROWS += ",pread4k,pread64k,pread1m,pwrite4k,ddread,ddwrite,mkfs,fsck"
 COLUMNS = "native,pyview,unreal,through,proot,strace,bwrap,twostops"
@@ -74,6 +76,8 @@ def measure(options: argparse.Namespace, scratch: Scratch, stack: ExitStack) -> 
     rows = {row.key: row for one in tables for row in one.rows}
 
     scratch.build()
+    # As it is installed: the ordinary user may not write the bytecode of another's checkout.
+    compileall.compile_dir(ROOT / "pyview", quiet=1)
     if "git" in rows:
         scratch.make_git(size.git_files)
     if "make" in rows:

@@ -31,8 +31,9 @@ NOTHING = 0  # no stop within that time
 #: What the first request needs, in pieces of a few ms: a stop may come after each.
 WARM_UP = (
     "typing", "enum", "pyview.syscalls", "pyview.view", "pyview.openfile",
-    "pyview.handlers.trees", "pyview.handlers.table", "pyview.services", "pyview.emulation",
-    "pyview.tracer", "pyview.filter",
+    "pyview.registry", "pyview.services", "pyview.emulation", "pyview.tracer", "pyview.filter",
+    "pyview.handlers.names", "pyview.handlers.trees", "pyview.handlers.directories",
+    "pyview.handlers.programs",
 )  # fmt: skip
 
 

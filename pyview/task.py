@@ -23,12 +23,11 @@ from pyview.paths import Found, resolve
 from pyview.syscalls import Call
 from pyview.view import View
 
-_MAGIC = re.compile(r"/proc/(\d+)(?:/task/(\d+))?/(cwd|root|exe|fd/(\d+))")
+# Compiled when first used: that costs more than the rest of this file.
+_MAGIC = r"/proc/(\d+)(?:/task/(\d+))?/(cwd|root|exe|fd/(\d+))"
+_MAPPING = rb"([0-9a-f]+-[0-9a-f]+ \S{4} [0-9a-f]+ ([0-9a-f]+):([0-9a-f]+) (\d+) +)(/.*)"
 _DELETED = " (deleted)"
 MAPS = ("maps", "smaps")
-_MAPPING = re.compile(
-    rb"([0-9a-f]+-[0-9a-f]+ \S{4} [0-9a-f]+ ([0-9a-f]+):([0-9a-f]+) (\d+) +)(/.*)"
-)
 
 
 class CoreEyes:
@@ -52,7 +51,7 @@ class CoreEyes:
         return True
 
     def is_magic(self, real: str) -> bool:
-        return real.startswith("/proc/") and _MAGIC.fullmatch(real) is not None
+        return real.startswith("/proc/") and re.fullmatch(_MAGIC, real) is not None
 
     def domain_of(self, real: str) -> int:
         return self._task.proc_domain(real)
@@ -271,7 +270,7 @@ class Task(Holder):
     # -- proc --------------------------------------------------------------------------------
     def proc_domain(self, real: str) -> int:
         """The domain of what a magic link of proc leads to."""
-        match = _MAGIC.fullmatch(real)
+        match = re.fullmatch(_MAGIC, real)
         if match is None:
             return 0
         process, thread, what, fd = match.groups()
@@ -294,7 +293,7 @@ class Task(Holder):
 
     def _virtual_name(self, real: str) -> str | None:
         """The name of the virtual file or directory that a magic link of proc leads to."""
-        match = _MAGIC.fullmatch(real)
+        match = re.fullmatch(_MAGIC, real)
         assert match is not None
         process, thread, what, fd = match.groups()
         record = core.task(int(thread or process))
@@ -315,7 +314,7 @@ class Task(Holder):
 
     def _shown_mapping(self, line: bytes) -> bytes:
         """A line of /proc/PID/maps or smaps with the view's name of its file."""
-        match = _MAPPING.match(line)
+        match = re.match(_MAPPING, line)
         if match is None:
             return line
         head, major, minor, inode, real = match.groups()
