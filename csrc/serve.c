@@ -89,35 +89,57 @@ static unsigned umask_of(int tid)
 	return mask;
 }
 
+/* Open in the core; -EAGAIN: the caller must.  A FIFO that somebody puts there just now, or a file
+ * with a lease on it, would keep the core waiting: hence O_NONBLOCK. */
+static int64_t open_here(const struct pv_where *w, uint64_t flags, uint64_t mode, struct stat *st)
+{
+	const uint64_t settable = O_APPEND | O_DIRECT | O_NOATIME;
+	int more = O_CLOEXEC | O_NOCTTY | O_NONBLOCK;
+	int64_t r = result(syscall(SYS_openat, w->base, w->path, (int)flags | more, (mode_t)mode));
+
+	if (r == -ENXIO || r == -EMFILE)     /* EMFILE is the core's */
+		return -EAGAIN;
+	if (r < 0)
+		return r;
+	if (fstat((int)r, st) < 0 || !(S_ISREG(st->st_mode) || S_ISDIR(st->st_mode))) {
+		close((int)r);
+		return -EAGAIN;
+	}
+	if (!(flags & O_NONBLOCK))
+		fcntl((int)r, F_SETFL, (int)(flags & settable));
+	return r;
+}
+
 /* Open in the core and give the caller the descriptor. */
 static int serve_open(struct pv_stop *s, const struct pv_where *w,
                       uint64_t flags, uint64_t mode, int64_t *value)
 {
 	struct stat st;
-	int making = (flags & O_CREAT) || (flags & O_TMPFILE) == O_TMPFILE;
+	int making = (flags & (O_CREAT | (O_TMPFILE & ~O_DIRECTORY))) != 0;
 	int64_t r;
 
 	if (flags & O_PATH)
 		return PV_TO_PYTHON;
 	r = result(syscall(SYS_newfstatat, w->base, w->path, &st, 0));
-	if (r == 0 && (st.st_mode & S_IFMT) != S_IFREG && (st.st_mode & S_IFMT) != S_IFDIR)
-		return PV_TO_PYTHON;
-	if (r < 0 && !(r == -ENOENT && making)) {
+	if (r < 0 && !making) {      /* else what is wrong with the flags, or the name, comes first */
 		*value = r;
 		return PV_ANSWERED;
 	}
+	if (r == 0 && !S_ISREG(st.st_mode) && !S_ISDIR(st.st_mode))
+		return PV_TO_PYTHON;
 	if (making)
 		umask(umask_of(s->tid));
-	r = result(syscall(SYS_openat, w->base, w->path, (int)flags | O_CLOEXEC | O_NOCTTY,
-	                   (mode_t)mode));
+	r = open_here(w, flags, mode, &st);
 	if (making)
 		umask(0);
+	if (r == -EAGAIN)
+		return PV_TO_PYTHON;
 	if (r < 0) {
 		*value = r;
 		return PV_ANSWERED;
 	}
 	pv_mark((int)r, w->domain);
-	if ((st.st_mode & S_IFMT) == S_IFREG && fstat((int)r, &st) == 0)
+	if (S_ISREG(st.st_mode))
 		pv_note_opened(st.st_dev, st.st_ino, w->domain);
 	int cloexec = (flags & O_CLOEXEC) != 0;
 	if (making || (flags & O_ACCMODE) != O_RDONLY) {

@@ -56,6 +56,13 @@ class Locks:
             None,
         )
 
+    def own(self, key: Hashable, owner: Owner, wanted: Range) -> Lock | None:
+        """The first lock that the owner itself has there."""
+        return next(
+            (k for k in sorted(self._held.get(key, ())) if k.owner == owner and k.meets(wanted)),
+            None,
+        )
+
     def take(
         self, key: Hashable, owner: Owner, wanted: Range, exclusive: bool, waiting: int
     ) -> None:

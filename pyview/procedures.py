@@ -62,24 +62,43 @@ def encode(words: Mapping[int, Word], address: int) -> tuple[dict[int, int], byt
 def run(tid: int, regs: Any, number: int, args: tuple[int, ...]) -> Generator[Step, Stop, int]:
     """Run one call in a task that is stopped outside of any call, at an instruction `regs.ip`.
 
-    Signals stay pending meanwhile.  Whoever calls this gives the task its registers back, also
-    after Lost (only SIGSTOP can't be kept out).
+    Signals stay pending meanwhile.  Whoever calls this gives the task its registers back.
     """
     mine = core.copy_registers(regs)
     mine.nr, mine.value = core.NO_CALL, number
     for index, value in enumerate(args):
         mine.args[index] = value & MASK
     core.set_registers(tid, mine)
-    mask = core.block_signals(tid)
+    stop = yield from _entered(tid, through=True)
+    if stop.kind != core.EXIT:
+        raise Lost
+    return int(stop.value)
+
+
+def _entered(tid: int, *, through: bool) -> Generator[Step, Stop, Stop]:
+    """Let a task make the call that its registers say, before any signal of its own.
+
+    `through`: signals stay pending until it is over, and a job that stops does so afterwards; else
+    both come as soon as the call is under way.  Only SIGSTOP can't be kept out, and is let in.
+    """
+    mask, blocked, stops = core.block_signals(tid), True, False
     try:
         stop = yield core.TO_EXIT, 0
-        while stop.kind != core.EXIT:
-            if stop.kind not in (core.ENTRY, core.TRACED, core.TRAP):  # a TRAP that came late
-                raise Lost
-            stop = yield core.TO_EXIT, 0
-        return int(stop.value)
+        while stop.kind in (core.ENTRY, core.TRACED, core.TRAP, core.GROUP, core.SIGNAL):
+            if stop.kind == core.ENTRY and blocked and not through:
+                core.unblock_signals(tid, mask)
+                blocked = False
+            if stop.kind == core.GROUP and not through:
+                stop = yield core.STAY_STOPPED, 0
+                continue
+            stops = stops or stop.kind == core.GROUP
+            stop = yield core.TO_EXIT, stop.message if stop.kind == core.SIGNAL else 0
     finally:
-        core.unblock_signals(tid, mask)
+        if blocked:
+            core.unblock_signals(tid, mask)
+    if stops:
+        core.interrupt(tid)
+    return stop
 
 
 def place(
@@ -135,9 +154,12 @@ def redirected(
         mine.ip, mine.nr, mine.value = saved.ip - core.CALL_LENGTH, core.NO_CALL, run_number
     core.set_registers(tid, mine)
     pass_listener(tid, not at_entry or other >= 0)
-    after = yield core.TO_EXIT, 0
-    while after.kind in (core.ENTRY, core.TRACED, core.TRAP):
+    if at_entry:
         after = yield core.TO_EXIT, 0
+        while after.kind in (core.ENTRY, core.TRACED, core.TRAP):
+            after = yield core.TO_EXIT, 0
+    else:
+        after = yield from _entered(tid, through=other >= 0)
     pass_listener(tid, False)
     if after.kind == core.EXEC:
         return 0, int(after.tid)
@@ -149,6 +171,7 @@ def redirected(
     if value == RESTARTSYS and record is not None:
         record.began = 1
     last = core.registers(tid)
+    last.nr = number  # what the kernel makes again when a signal has cut it short
     for index in registers:
         last.args[index] = saved.args[index]
     core.set_registers(tid, last)

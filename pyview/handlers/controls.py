@@ -86,9 +86,10 @@ def _lock(caller: Caller, file: OpenFile, command: int) -> Verdict:
     if own and pid:
         raise refuse(errno.EINVAL)
     if tests:
-        if kind == F_UNLCK:
-            raise refuse(errno.EINVAL)
-        found = LOCKS.conflict(file.key, owner, wanted, kind == F_WRLCK)
+        if kind == F_UNLCK:  # since Linux 6.5: what it has itself
+            found = LOCKS.own(file.key, owner, wanted)
+        else:
+            found = LOCKS.conflict(file.key, owner, wanted, kind == F_WRLCK)
         return Emulate(0, ((caller.args[2], _shown(found, data)),))
     if kind == F_UNLCK:
         LOCKS.release(file.key, owner, wanted)

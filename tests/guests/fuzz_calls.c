@@ -75,7 +75,7 @@ static void tell(const struct call *call, long value)
 		size_t length = (size_t)value - (value && !strcmp(call->name, "getcwd"));
 
 		if (buffer)
-			say_text((char *)buffer, length, length == size);
+			say_text((char *)buffer, length, size);
 		return;
 	}
 	if (value < 0) {

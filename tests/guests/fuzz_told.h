@@ -17,13 +17,14 @@ static uint64_t hash(uint64_t before, const unsigned char *bytes, size_t count)
 	return before;
 }
 
-/* A name that the kernel gave; what is this world's own in it is taken away. */
-static void say_text(const char *text, size_t length, bool cut)
+/* A name that the kernel gave in at most `most` bytes; what is this world's own in it is taken away.  How much
+ * of a name fits depends on that: said only where it is the same in all worlds. */
+static void say_text(const char *text, size_t length, size_t most)
 {
 	size_t own = strlen(root), above = strlen(prefix);
 
-	if (cut && !memcmp(text, root, length < own ? length : own)) {
-		say("cut");
+	if (most < 4096 && length && !memcmp(text, root, length < own ? length : own)) {
+		say(most < 32 ? "cut" : "here");
 		return;
 	}
 	if (length >= own && !memcmp(text, root, own)) {

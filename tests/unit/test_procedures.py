@@ -6,6 +6,7 @@ from __future__ import annotations
 import copy
 import errno
 from itertools import pairwise
+from signal import SIGSTOP
 from types import SimpleNamespace
 
 import pytest
@@ -193,12 +194,24 @@ def test_a_call_is_run_where_the_task_stands(task):
     assert not task.blocked
 
 
-@pytest.mark.parametrize("kind", [core.SIGNAL, core.GROUP])
-def test_a_stop_before_the_call_loses_the_task(task, kind):
+def test_a_job_that_stops_before_the_call_stops_after_it(task):
+    procedure = procedures.run(TID, task.regs, 39, ())
+    next(procedure)
+    assert procedure.send(stop(core.SIGNAL, message=SIGSTOP)) == (core.TO_EXIT, SIGSTOP)
+    assert procedure.send(stop(core.GROUP, message=SIGSTOP)) == TO_EXIT
+    assert procedure.send(stop(core.ENTRY)) == TO_EXIT
+    assert task.blocked
+    assert task.notes == []
+    assert last(procedure, task.exits(5)) == 5
+    assert not task.blocked
+    assert task.notes == ["interrupt"]
+
+
+def test_a_task_that_executes_in_place_of_the_call_is_lost(task):
     procedure = procedures.run(TID, task.regs, 39, ())
     next(procedure)
     with pytest.raises(Lost):
-        procedure.send(stop(kind))
+        procedure.send(stop(core.EXEC))
     assert not task.blocked
 
 
@@ -207,7 +220,7 @@ def test_a_task_that_is_lost_while_something_is_mapped_makes_its_call_again(task
     procedure = procedures.redirected(TID, 2, {0: b"/etc/x\0"}, NUMBERS, False)
     next(procedure)
     with pytest.raises(Lost):
-        procedure.send(stop(core.GROUP))
+        procedure.send(stop(core.EXEC))
     assert task.regs.args == [10, 20, 30, 40, 50, 60]
     assert (task.regs.nr, task.regs.value, task.regs.ip) == (2, RESTARTNOINTR & MASK, IP)
 
@@ -217,7 +230,7 @@ def test_a_task_that_is_lost_while_it_installs_is_as_it_was(task):
     procedure = procedures.install(TID, b"", NUMBERS, LISTENER)
     next(procedure)
     with pytest.raises(Lost):
-        procedure.send(stop(core.GROUP))
+        procedure.send(stop(core.EXEC))
     assert task.regs == before
 
 
@@ -252,15 +265,30 @@ def test_a_program_that_was_executed_has_other_registers(task):
     assert task.regs == before
 
 
-@pytest.mark.parametrize("kind", [core.SIGNAL, core.GROUP])
-def test_a_call_that_a_signal_came_before_is_made_again(task, kind):
+def test_a_signal_waits_until_the_call_is_under_way(task):
+    """Else it would be made again from the start, with all that was done for it so far."""
     procedure = procedures.redirected(TID, 2, {0: b"/etc/x\0"}, NUMBERS, False)
     next(procedure)
-    with pytest.raises(Lost):
-        procedure.send(stop(kind))
+    assert task.blocked
+    assert procedure.send(stop(core.SIGNAL, message=SIGSTOP)) == (core.TO_EXIT, SIGSTOP)
+    assert procedure.send(stop(core.GROUP, message=SIGSTOP)) == (core.STAY_STOPPED, 0)
+    assert procedure.send(stop(core.TRAP)) == TO_EXIT
+    assert task.blocked
+    assert procedure.send(stop(core.ENTRY)) == TO_EXIT
+    assert not task.blocked
+    assert last(procedure, task.exits(-4, ip=IP)) == (-4, 0)
     assert task.regs.args == [10, 20, 30, 40, 50, 60]
-    assert (task.regs.nr, task.regs.value, task.regs.ip) == (2, RESTARTNOINTR & MASK, IP)
-    assert task.record.let_next == 0
+
+
+def test_what_is_run_in_place_of_the_call_is_not_cut_short_nor_made_again(task):
+    procedure = procedures.redirected(TID, 2, {0: 7}, NUMBERS, False, NUMBERS["close"])
+    next(procedure)
+    assert task.regs.value == NUMBERS["close"]
+    assert procedure.send(stop(core.ENTRY)) == TO_EXIT
+    assert task.blocked
+    assert last(procedure, task.exits(0, ip=IP, nr=NUMBERS["close"])) == (0, 0)
+    assert not task.blocked
+    assert task.regs.nr == 2
 
 
 @pytest.mark.parametrize("at_entry", [True, False])

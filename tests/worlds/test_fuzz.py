@@ -152,5 +152,9 @@ def test_what_a_signal_follows_is_not_done_twice(passes):
     passes("broken_pipe")
 
 
+def test_a_transfer_that_a_signal_cuts_short_closes_nothing(passes):
+    passes("transfer_interrupted")
+
+
 def test_a_check_of_a_program_does_not_execute_it(passes):
     passes("exec_check")

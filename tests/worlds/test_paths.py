@@ -27,6 +27,7 @@ loaded = pytest.mark.parametrize("world", ["loaded", "unreal", "unreal2", "child
         "inotify",
         "fifo",
         "closed_is_closed",
+        "lease",
     ],
 )
 def test_names_lead_where_the_kernel_says(passes, name):

@@ -148,6 +148,18 @@ def test_locks_of_open_files(two):
         same_lock(two, fd, *step)
 
 
+def test_what_an_open_file_has_locked_itself(two):
+    """F_OFD_GETLK of F_UNLCK, since Linux 6.5; before it the kernel says EINVAL."""
+    same_lock(two, ZERO, OFD_SETLK, WRITE, 10, 5)
+    same_lock(two, ZERO, OFD_SETLK, READ, 2, 3)
+    if two.kernel("fcntl", ZERO, OFD_GETLK, flock(UNLOCK)).value == 0:
+        for fd in (ZERO, ONE):
+            for start, length in ((0, 0), (0, 2), (3, 1), (4, 7), (14, 1), (15, 0)):
+                same_lock(two, fd, OFD_GETLK, UNLOCK, start, length)
+    found = two.view_of("fcntl", ZERO, OFD_GETLK, flock(UNLOCK))
+    assert found.memory == (bytes(flock(WRITE, 10, 5, pid=-1)),)
+
+
 def test_ranges_are_counted_from_anywhere(two):
     two.same("lseek", ZERO, 4, os.SEEK_SET)
     for whence in (os.SEEK_SET, os.SEEK_CUR, os.SEEK_END, 3):
