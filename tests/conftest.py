@@ -51,6 +51,12 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         items[:] = [item for item in items if item not in set(roots)]
 
 
+def pytest_collection_finish() -> None:
+    """What is there before the first test need not be looked at after each of them."""
+    gc.collect()
+    gc.freeze()
+
+
 # -- the alarm ---------------------------------------------------------------------------------
 
 
