@@ -24,6 +24,7 @@
 #define CLONE_UNTRACED 0x00800000
 #endif
 
+#define PROCMAP_QUERY 0xC0686611u   /* linux/fs.h, Linux 6.11 */
 #define NROWS 1024
 
 /* The row of a call by its number, NULL when the kernel's table of this build has none. */
@@ -296,6 +297,9 @@ int pv_dispatch_traced(struct pv_task *t, struct pv_stop *s)
 	case SYS_pidfd_getfd:
 	case SYS_sync:
 		return PV_TO_PYTHON;
+	case SYS_ioctl:              /* PROCMAP_QUERY, of the kernel's maps or of ours? */
+		return (uint32_t)s->args[1] == PROCMAP_QUERY &&
+		       pv_mark_of(t, (int)s->args[0]) == PV_VIRTUAL ? PV_TO_PYTHON : PV_LET_RUN;
 	case SYS_execve:
 	case SYS_execveat:
 		return pv_dispatch_exec(t, s, call);

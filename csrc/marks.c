@@ -4,8 +4,9 @@
  * The kernel's own open file carries it, so nothing can drift: dup, fork, exec and descriptor
  * passing keep it, close drops it.  A file or directory opened through a domain has the domain's
  * mark as its F_SETSIG value, which means something only together with O_ASYNC, and neither
- * regular files nor directories ever send that signal.   There are 63 marks, and
- * one more for the emulated descriptors of Python's (pyview/descriptors.py).  O_PATH descriptors
+ * regular files nor directories ever send that signal.  There are 62 marks, one more for texts that
+ * stand for files of proc (pyview/proc.py), and one for emulated descriptors (pyview/descriptors.py).
+ * O_PATH descriptors
  * take no fcntl: the core keeps a second O_PATH descriptor of each and compares with kcmp(2); that
  * pins a directory, nothing more. */
 #define _GNU_SOURCE
@@ -19,6 +20,7 @@
 #include <unistd.h>
 
 #define PATHS 512
+#define TEXT 63             /* the mark of a text: its own name tells what it stands for */
 #define EMULATED 64         /* the mark of an emulated descriptor, the last that F_SETSIG takes */
 
 static struct { int fd, domain; dev_t dev; ino_t ino; } paths[PATHS];
@@ -44,9 +46,9 @@ int pv_mark(int fd, int domain)
 
 	if (domain <= 0)
 		return 0;
-	while (mark < EMULATED && marks[mark] && marks[mark] != domain)
+	while (mark < TEXT && marks[mark] && marks[mark] != domain)
 		mark++;
-	if (mark == EMULATED)
+	if (mark == TEXT)
 		return -ENOSPC;
 	used = 1;
 	if (fcntl(fd, F_SETSIG, mark) < 0)
@@ -122,7 +124,7 @@ int pv_mark_of(struct pv_task *t, int fd)
 	if (mine < 0)
 		return 0;
 	int mark = fcntl(mine, F_GETSIG);
-	int domain = mark < 0 ? path_mark(mine) : mark == EMULATED ? PV_VIRTUAL : marks[mark];
+	int domain = mark < 0 ? path_mark(mine) : mark >= TEXT ? PV_VIRTUAL : marks[mark];
 	close(mine);
 	return domain;
 }
@@ -132,6 +134,13 @@ int pv_mark_emulated(int fd)
 {
 	used = 1;
 	return fcntl(fd, F_SETSIG, EMULATED) < 0 ? -errno : 0;
+}
+
+/* The core's `fd`, a memfd, stands for a file of proc from now on. */
+int pv_mark_text(int fd)
+{
+	used = 1;
+	return fcntl(fd, F_SETSIG, TEXT) < 0 ? -errno : 0;
 }
 
 /* The inode of the socket behind the task's `fd` when it is an emulated descriptor, else 0. */

@@ -186,28 +186,6 @@ static const struct pv_cover *cover_of(const struct pv_view *v, const char *path
 	return NULL;
 }
 
-/* Names in proc that say something about a view: /proc/PID/{fd,cwd,...} and the mount lists. */
-static int proc_matters(const char *path)
-{
-	static const char *const told[] = { "cwd", "exe", "root", "fd", "fdinfo", "task", "maps",
-		"smaps", "map_files", "mounts", "mountinfo", "mountstats", NULL };
-
-	if (strncmp(path, "/proc/", 6))
-		return 0;
-	path += 6;
-	if (!strcmp(path, "mounts"))
-		return 1;
-	path = strchr(path, '/');
-	if (!path)
-		return 0;
-	path++;
-	size_t n = strcspn(path, "/");
-	for (int i = 0; told[i]; i++)
-		if (strlen(told[i]) == n && !strncmp(path, told[i], n))
-			return 1;
-	return 0;
-}
-
 /* How deep the directory lies below the kernel's root; more than any name when that is too long. */
 static int depth_of(int fd)
 {
@@ -265,24 +243,7 @@ static enum pv_verdict absolute(struct pv_task *t, const struct shape *s, const 
 	if (w->domain && s->up)
 		return PV_SLOW;
 	w->path = *path ? path : "/";
-	if (w->domain ? !strncmp(w->path, "/proc", 5) : pv_domains_used() && proc_matters(w->path))
-		return PV_SLOW;
-	if (!strcmp(w->path, "/proc/mounts") || (proc_matters(w->path) && strstr(w->path, "/mount")))
-		return PV_SLOW;
-	return PV_PLAIN;
-}
-
-static enum pv_verdict relative(struct pv_task *t, const struct shape *s, int dirfd,
-                                const char *path, struct pv_where *w)
-{
-	w->relative = 1;
-	w->path = path;
-	if (s->hit)
-		return PV_SLOW;
-	w->domain = dirfd == AT_FDCWD ? t->fs->domain : pv_mark_of(t, dirfd);
-	if (w->domain < 0)
-		return PV_SLOW;
-	if (dirfd == AT_FDCWD && pv_domains_used() && (pv_cwd(t) < 0 || t->fs->proc))
+	if (w->domain ? !strncmp(w->path, "/proc", 5) : pv_proc_told(t, w->path))
 		return PV_SLOW;
 	return PV_PLAIN;
 }
@@ -299,6 +260,23 @@ static int base_of(struct pv_task *t, int dirfd, struct pv_where *w)
 		w->close_base = w->base >= 0;
 	}
 	return w->base < 0 ? -1 : 0;
+}
+
+static enum pv_verdict relative(struct pv_task *t, const struct shape *s, int dirfd,
+                                const char *path, struct pv_where *w)
+{
+	w->relative = 1;
+	w->path = path;
+	if (s->hit)
+		return PV_SLOW;
+	w->domain = dirfd == AT_FDCWD ? t->fs->domain : pv_mark_of(t, dirfd);
+	if (w->domain < 0)
+		return PV_SLOW;
+	if (dirfd == AT_FDCWD && pv_domains_used() && (pv_cwd(t) < 0 || t->fs->proc))
+		return PV_SLOW;
+	if (pv_proc_letters(path) && base_of(t, dirfd, w) == 0 && pv_proc_told_at(t, w->base, path))
+		return PV_SLOW;
+	return PV_PLAIN;
 }
 
 int pv_where_base(struct pv_task *t, int dirfd, struct pv_where *w)

@@ -95,6 +95,7 @@ struct pv_task {
 	uint8_t began;       /* its listener call was run and has just been interrupted */
 	uint8_t mapping;     /* stops for munmap and its like: it had an emulated file mapped */
 	uint8_t foreign_child; /* its next child lives in name spaces of its own */
+	uint8_t stopped;     /* in a job-control stop */
 	int exec_domain;     /* where the program being exec'ed lies */
 	int exec_place;      /* and its number in a virtual tree */
 	struct pv_task *next;
@@ -192,6 +193,7 @@ int pv_mark(int fd, int domain);
 int pv_mark_path(int fd, int domain);
 int pv_mark_of(struct pv_task *task, int fd);
 int pv_mark_emulated(int fd);
+int pv_mark_text(int fd);
 void pv_note_opened(uint64_t dev, uint64_t ino, int domain);
 int pv_opened_through(uint64_t dev, uint64_t ino);
 uint64_t pv_emulated(struct pv_task *task, int fd);
@@ -261,6 +263,9 @@ const struct pv_call *pv_row(int64_t nr);
 enum pv_verdict pv_where(struct pv_task *t, int dirfd, const char *path, int nofollow,
                          struct pv_where *w, uint64_t *key);
 void pv_where_done(struct pv_where *w);
+int pv_proc_told(struct pv_task *t, const char *path);
+int pv_proc_letters(const char *path);
+int pv_proc_told_at(struct pv_task *t, int base, const char *path);
 int pv_where_base(struct pv_task *t, int dirfd, struct pv_where *w);
 int pv_names_mount(const struct pv_view *v, const char *path);
 int pv_is_parent(const struct pv_view *v, uint64_t dev, uint64_t ino);

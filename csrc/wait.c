@@ -274,6 +274,7 @@ static int job_control(struct pv_task *t, struct pv_stop *s, int signal)
 		pv_task_wait(t);         /* its parent's event will say what it inherits */
 		return PV_NONE;
 	}
+	t->stopped = (uint8_t)group;
 	if (t->watched)
 		return report(s, group ? PV_GROUP : PV_TRAP, t->tid, signal);
 	pv_resume(t->tid, group ? PV_STAY_STOPPED : PV_GO, 0);
@@ -289,6 +290,7 @@ static int stopped(int tid, int status, struct pv_stop *s)
 		kill(tid, SIGKILL);
 		return PV_NONE;
 	}
+	t->stopped = 0;
 	switch (event) {
 	case PTRACE_EVENT_SECCOMP:
 		return traced(t, s);

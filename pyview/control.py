@@ -5,8 +5,9 @@ The wire: an abstract unix socket of type SOCK_SEQPACKET, "\\0pyview/PID" with t
 A request is one packet of NUL-separated words, the verb first.  An answer is one or more packets:
 b"\\0" + bytes (more follows) ... b"\\1" + one byte of exit status + bytes (the last one).
 
-Who is who is the kernel's word: a client finds the core by TracerPid and checks by SO_PEERCRED
-that the same process called listen(2); the core learns the client's pid and uid the same way.
+Who is who is the kernel's word: a client finds the core by TracerPid, or where a view hides that by
+the link /proc/self/pyview, and checks by SO_PEERCRED that the same process called listen(2); the
+core learns the client's pid and uid the same way.
 Abstract names live in a network namespace: a task that left the core's one cannot reach it.
 
 May not import anything slow: every vu_* command waits for it.
@@ -28,6 +29,7 @@ REQUEST_LIMIT = 64 * 1024  # bytes
 PACKET = 32 * 1024  # bytes of text in one packet of an answer: well below any socket buffer
 CLIENTS = 128  # more connections at a time are closed at once
 STRANGERS = 8  # as many of other users, so that they cannot crowd out the view's own
+LINK = "/proc/self/pyview"  # only views have it, those with a module
 _MORE, _LAST = b"\0", b"\1"
 _UCRED = 12  # sizeof(struct ucred): pid, uid, gid
 
@@ -52,7 +54,14 @@ def _credentials(connection: _socket.socket) -> tuple[int, int]:
 
 
 def core_pid() -> int:
-    """The process that traces this one: the core when in a view; 0 when nobody does."""
+    """The process that traces this one: the core when in a view; 0 when nobody does.
+
+    A view with a module says so in a link of its own, and in TracerPid that nobody does.
+    """
+    try:
+        return int(os.readlink(LINK))
+    except FileNotFoundError:
+        pass
     with open("/proc/self/status", "rb", 0) as status:
         _, _, rest = status.read(4096).partition(b"\nTracerPid:")
     return int(rest.partition(b"\n")[0] or 0)

@@ -28,6 +28,7 @@ GO, TO_EXIT, STAY_STOPPED = lib.PV_GO, lib.PV_TO_EXIT, lib.PV_STAY_STOPPED
 VIRTUAL = lib.PV_VIRTUAL  # as a domain: in a tree that is none of the kernel's
 NO_CALL = 0xFFFFFFFFFFFFFFFF  # as Regs.nr: the task is in no call, nothing is restarted
 PATH_MAX = 4096  # bytes, with the NUL
+PROCMAP_QUERY = 0xC0686611  # linux/fs.h
 
 
 class Gone(Exception):
@@ -287,6 +288,11 @@ def mark_emulated(fd: int) -> None:
     _checked(lib.pv_mark_emulated(fd))
 
 
+def mark_text(fd: int) -> None:
+    """The core's `fd`, a memfd, stands for a file of proc from now on."""
+    _checked(lib.pv_mark_text(fd))
+
+
 def emulated(task: Any, fd: int) -> int:
     """The inode of the socket behind the task's emulated descriptor; 0 when it is none."""
     return int(lib.pv_emulated(task, fd))
@@ -363,6 +369,28 @@ def directory_entries(fd: int, size: int) -> bytes:
     """What getdents64(2) gives for the core's `fd`.  Errors: ENOTDIR, EINVAL when too small."""
     buffer = ffi.new("char[]", size)
     return bytes(ffi.buffer(buffer, _checked(lib.pv_getdents(fd, buffer, size))))
+
+
+def maps_query(fd: int, query: bytes) -> tuple[bytes, bytes, bytes]:
+    """ioctl(PROCMAP_QUERY) on the core's `fd`: struct procmap_query, a name, a build id.
+
+    The addresses in `query` are replaced by the core's own, where it wants something.
+    """
+    import fcntl
+
+    names, ids = ffi.new("char[]", PATH_MAX), ffi.new("char[]", PATH_MAX)
+    asked = bytearray(query)
+    for at, size_at, buffer in ((88, 80, names), (96, 84, ids)):
+        size = min(int.from_bytes(asked[size_at : size_at + 4], "little"), PATH_MAX)
+        if int.from_bytes(asked[at : at + 8], "little"):
+            asked[at : at + 8] = int(ffi.cast("uintptr_t", buffer)).to_bytes(8, "little")
+        asked[size_at : size_at + 4] = size.to_bytes(4, "little")
+    fcntl.ioctl(fd, PROCMAP_QUERY, asked)
+    found = [
+        bytes(ffi.buffer(buffer, int.from_bytes(asked[at : at + 4], "little")))
+        for at, buffer in ((80, names), (84, ids))
+    ]
+    return bytes(asked), found[0], found[1]
 
 
 def numbers() -> dict[str, int]:

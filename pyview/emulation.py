@@ -32,6 +32,9 @@ class Loop(Protocol):
     def device_changed(self, opened: OpenFile) -> None:
         """What is mounted with a device may be another now."""
 
+    def view_of(self, pid: int) -> View | None:
+        """The view that a task is in."""
+
 
 class Emulation:
     """One per core."""
@@ -58,6 +61,9 @@ class Emulation:
     def device_changed(self, opened: OpenFile) -> None:
         self._loop.device_changed(opened)
         self.descriptors.refresh()
+
+    def view_of(self, pid: int) -> View | None:
+        return self._loop.view_of(pid)
 
     def unsynced(self, view: View) -> list[tuple[Tree | None, Callable[[], None]]]:
         """What makes durable what a view's devices and open files hold; with a slow one's tree."""

@@ -36,6 +36,9 @@ class Session(Protocol):
     def device_changed(self, opened: OpenFile) -> None:
         """An ioctl on a device has been answered."""
 
+    def view_of(self, pid: int) -> View | None:
+        """The view that a task is in."""
+
 
 class Holder:
     """A task, as far as it is concerned with emulated files."""

@@ -476,6 +476,7 @@ PROCESS: tuple[Call, ...] = (
     call("kcmp",        K, *n("pid1", "pid2", "type", "idx1", "idx2")),
 )
 
+PROCMAP_QUERY = 0xC0686611  # of /proc/PID/maps, Linux 6.11: linux/fs.h
 MSG_NAME = "the name of a unix datagram peer in msg_name is not translated"
 SOCKETS: tuple[Call, ...] = (
     call("socket",      S, *n("family", "type", "protocol")),
@@ -535,7 +536,8 @@ DESCRIPTORS: tuple[Call, ...] = (
     call("sync_file_range", F, fd, offset, length, flags),
     call("cachestat",   F, fd, put("range"), get("stat"), flags, nr=451),
     call("flock",       F, fd, *n("operation")),
-    call("ioctl",       F, fd, *n("request", "arg"),
+    call("ioctl",       F, fd, *n("request", "arg"), stop=T,
+         when=(When(1, "eq", (PROCMAP_QUERY,)),),
          note="paths inside an argument (btrfs, autofs) are not translated"),
     call("fchmod",      F, fd, mode,                                             op="chmod"),
     call("fchown",      F, fd, uid, gid,                                         op="chown"),

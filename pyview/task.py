@@ -18,16 +18,13 @@ from typing import Any
 from pyview import core
 from pyview.api import refuse
 from pyview.handlers.caller import AT_FDCWD, Ids
-from pyview.holder import Holder, Session
+from pyview.holder import Session
 from pyview.paths import Found, resolve
+from pyview.proc import MAGIC, Proc
 from pyview.syscalls import Call
 from pyview.view import View
 
-# Compiled when first used: that costs more than the rest of this file.
-_MAGIC = r"/proc/(\d+)(?:/task/(\d+))?/(cwd|root|exe|fd/(\d+))"
-_MAPPING = rb"([0-9a-f]+-[0-9a-f]+ \S{4} [0-9a-f]+ ([0-9a-f]+):([0-9a-f]+) (\d+) +)(/.*)"
 _DELETED = " (deleted)"
-MAPS = ("maps", "smaps")
 
 
 class CoreEyes:
@@ -51,7 +48,7 @@ class CoreEyes:
         return True
 
     def is_magic(self, real: str) -> bool:
-        return real.startswith("/proc/") and re.fullmatch(_MAGIC, real) is not None
+        return real.startswith("/proc/") and re.fullmatch(MAGIC, real) is not None
 
     def domain_of(self, real: str) -> int:
         return self._task.proc_domain(real)
@@ -63,7 +60,7 @@ class CoreEyes:
         return name
 
 
-class Task(Holder):
+class Task(Proc):
     """One call of one thread."""
 
     def __init__(
@@ -98,23 +95,9 @@ class Task(Holder):
 
     # -- rights ----------------------------------------------------------------------------
     def ids(self) -> Ids:
-        fields = self._status(b"Uid", b"Gid", b"Groups", b"Umask")
+        fields = self.status_fields(b"Uid", b"Gid", b"Groups", b"Umask")
         uid, gid = int(fields[0].split()[3]), int(fields[1].split()[3])
         return Ids(uid, gid, frozenset(map(int, fields[2].split())) | {gid}, int(fields[3], 8))
-
-    def uid(self) -> int:
-        # The owner of its directory in proc, but root's when it must not be looked at: proc(5).
-        return os.stat(f"/proc/{self.tid}").st_uid or int(self._status(b"Uid")[0].split()[3])
-
-    def _status(self, *names: bytes) -> list[bytes]:
-        """Some fields of /proc/TID/status."""
-        with open(f"/proc/{self.tid}/status", "rb", 0) as file:
-            text = file.read(4096)
-        found = []
-        for name in names:
-            at = text.index(b"\n" + name + b":") + len(name) + 2
-            found.append(text[at : text.index(b"\n", at)])
-        return found
 
     def now(self) -> int:
         return time.time_ns()
@@ -267,74 +250,6 @@ class Task(Holder):
         finally:
             os.close(mine)
 
-    # -- proc --------------------------------------------------------------------------------
-    def proc_domain(self, real: str) -> int:
-        """The domain of what a magic link of proc leads to."""
-        match = re.fullmatch(_MAGIC, real)
-        if match is None:
-            return 0
-        process, thread, what, fd = match.groups()
-        record = core.task(int(thread or process))
-        if record is None:
-            return 0
-        if fd is not None:
-            return core.mark_of(record, int(fd))
-        return {"cwd": int(record.fs.domain), "exe": int(record.mm.domain), "root": 0}[what]
-
-    def proc_name(self, real: str) -> str | None:
-        number = self.proc_domain(real)
-        if not number:
-            return None
-        if number < 0:
-            return self._virtual_name(real)
-        domain = self.view.domain(number)
-        target = os.readlink(real)
-        return domain.name(target) if domain is not None and target.startswith("/") else None
-
-    def _virtual_name(self, real: str) -> str | None:
-        """The name of the virtual file or directory that a magic link of proc leads to."""
-        match = re.fullmatch(_MAGIC, real)
-        assert match is not None
-        process, thread, what, fd = match.groups()
-        record = core.task(int(thread or process))
-        if record is None:
-            return None
-        if fd is not None:
-            found = self.session.descriptors.find(core.emulated(record, int(fd)))
-            return found.name if found is not None else None
-        number = record.fs.place if what == "cwd" else record.mm.place
-        return self.session.descriptors.place_name(number)
-
-    def proc_text(self, real: str, kind: str) -> bytes:
-        with open(real, "rb", 0) as file:
-            text = file.readall()
-        if kind in MAPS:
-            return b"\n".join(map(self._shown_mapping, text.split(b"\n")))
-        return text + "".join(_mount_lines(self.view, kind)).encode(errors="surrogateescape")
-
-    def _shown_mapping(self, line: bytes) -> bytes:
-        """A line of /proc/PID/maps or smaps with the view's name of its file."""
-        match = re.match(_MAPPING, line)
-        if match is None:
-            return line
-        head, major, minor, inode, real = match.groups()
-        name = None
-        if real.startswith(b"/memfd:pyview"):
-            name = self.session.descriptors.mapped_name(int(inode))
-        else:
-            device = os.makedev(int(major, 16), int(minor, 16))
-            domain = self.view.domain(core.opened_through(device, int(inode)))
-            name = domain.name(os.fsdecode(real)) if domain is not None else None
-        return line if name is None else head + os.fsencode(name)
-
-    def memory_file(self, data: bytes) -> int:
-        fd = os.memfd_create("pyview", os.MFD_CLOEXEC)
-        try:
-            os.write(fd, data)
-            return os.open(f"/proc/self/fd/{fd}", os.O_RDONLY | os.O_CLOEXEC)
-        finally:
-            os.close(fd)
-
     # -- sockets -----------------------------------------------------------------------------
     def socket_named(self, real: bytes, name: bytes | None) -> None:
         if name is None:
@@ -345,30 +260,3 @@ class Task(Holder):
 
     def socket_name(self, real: bytes) -> bytes | None:
         return self.view.sockets.get(real)
-
-
-def _escaped(text: str) -> str:
-    """A field of proc's mount lists: blanks and backslashes in octal."""
-    for char in "\\ \t\n":
-        text = text.replace(char, f"\\{ord(char):03o}")
-    return text or "none"
-
-
-def _mount_lines(view: View, kind: str) -> list[str]:
-    lines = []
-    for mount in view.mounts:
-        if not mount.epoch or mount.leader is not None:
-            continue
-        target, source = _escaped(mount.target or "/"), _escaped(mount.source)
-        sort = _escaped(mount.kind or "none")
-        given = mount.options.split(",")
-        words = [word for word in given if word and word not in ("ro", "rw")]
-        how = _escaped(",".join(["ro" if "ro" in given else "rw", *words]))
-        if kind == "mounts":
-            lines.append(f"{source} {target} {sort} {how} 0 0\n")
-        elif kind == "mountinfo":
-            number = 1000000 + mount.epoch
-            lines.append(f"{number} 1 0:0 / {target} rw - {sort} {source} {how}\n")
-        else:
-            lines.append(f"device {source} mounted on {target} with fstype {sort}\n")
-    return lines

@@ -198,12 +198,18 @@ class Nobody:
     def proc_name(self, real: str) -> str | None:
         return self.magic.get(real)
 
-    def proc_text(self, real: str, kind: str) -> bytes:
-        return kind.encode()
+    def proc_text(self, real: str) -> bytes | None:
+        return self.texts.get(real)
 
-    def memory_file(self, data: bytes) -> int:
-        self.notes.append(("file", data))
+    def proc_file(self, data: bytes, real: str) -> int:
+        self.notes.append(("file", data, real))
         return 77
+
+    def maps_of(self, fd: int) -> str:
+        return self.maps.get(fd, "")
+
+    def mapping_name(self, device: int, inode: int, real: bytes) -> bytes:
+        return b"/unreal" + real
 
     def socket_named(self, real: bytes, name: bytes | None) -> None:
         self.sockets[real] = name

@@ -180,16 +180,25 @@ class Caller(Protocol):
         """
 
     def proc_name(self, real: str) -> str | None:
-        """The view's name for what a magic link of proc leads to.
+        """What a link of proc says in the view; None when the link's own text is right."""
 
-        None when the link's own text is right.
+    def proc_text(self, real: str) -> bytes | None:
+        """What a file of proc says in this view; None when that is what the kernel says."""
+
+    def proc_file(self, data: bytes, real: str) -> int:
+        """A descriptor of the core for a file with these bytes that stands for one of proc."""
+
+    def maps_of(self, fd: int) -> str:
+        """The list of maps in proc that its descriptor stands for; "" when it is none of ours."""
+
+    def maps_query(self, real: str, query: bytes) -> tuple[bytes, bytes, bytes]:
+        """What the kernel says to PROCMAP_QUERY of that list: the structure, a name, a build id.
+
+        Errors: those of ioctl(2).
         """
 
-    def proc_text(self, real: str, kind: str) -> bytes:
-        """What a file of proc says in this view: mounts, mountinfo, mountstats, maps, smaps."""
-
-    def memory_file(self, data: bytes) -> int:
-        """A descriptor of the core for a file with these bytes, read-only."""
+    def mapping_name(self, device: int, inode: int, real: bytes) -> bytes:
+        """The view's name of a mapped file that the kernel calls `real`."""
 
     def socket_named(self, real: bytes, name: bytes | None) -> None:
         """A socket was bound to `real`, by the view's `name` if that is another."""

@@ -11,10 +11,12 @@ import struct
 from pyview.abi import ioctl as requests
 from pyview.abi.words import as_fd, signed
 from pyview.api import refuse
+from pyview.handlers import mapping
 from pyview.handlers.caller import Caller
 from pyview.handlers.files import opened, perform
 from pyview.locks import EVERYTHING, LOCKS, Lock, Range, Wait
 from pyview.openfile import O_LARGEFILE, O_PATH, READS, SETTABLE, WRITES, OpenFile
+from pyview.syscalls import PROCMAP_QUERY
 from pyview.verdicts import Asleep, Emulate, Handler, Real, Verdict
 
 F_GETFL, F_SETFL, F_GETLK, F_SETLK, F_SETLKW = 3, 4, 5, 6, 7
@@ -175,9 +177,9 @@ def flock(caller: Caller) -> Verdict:
 def ioctl(caller: Caller) -> Handler | Verdict:
     """ioctl: what concerns the descriptor is answered here, all else by the file."""
     file = opened(caller)
-    if file is None:
-        return Real()
     request, argument = caller.args[1] & 0xFFFFFFFF, caller.args[2]
+    if file is None:
+        return mapping.query(caller) if request == PROCMAP_QUERY else Real()
     if file.flags & O_PATH:
         raise refuse(errno.EBADF)
     if request in (requests.FIOCLEX, requests.FIONCLEX):

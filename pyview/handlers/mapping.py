@@ -1,5 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""mmap of emulated files: the kernel maps a memfd in their place (pyview/pages.py)."""
+"""mmap of emulated files: the kernel maps a memfd in their place (pyview/pages.py).
+
+And who asks a list of maps what is mapped where.
+"""
 
 from __future__ import annotations
 
@@ -10,6 +13,7 @@ from collections.abc import Generator
 from functools import partial
 from typing import Any
 
+from pyview.abi.words import as_fd
 from pyview.api import refuse
 from pyview.handlers.caller import Caller
 from pyview.handlers.files import opened, perform
@@ -21,6 +25,11 @@ PROT_WRITE = 2
 MAP_SHARED, MAP_PRIVATE, MAP_SHARED_VALIDATE, MAP_TYPE = 1, 2, 3, 0x0F
 FD = 4  # the argument of mmap
 WORD = (1 << 64) - 1
+QUERY = 104  # sizeof(struct procmap_query), linux/fs.h
+QUERY_MAX = 4096  # bytes, more is E2BIG
+NAME_SIZE, ID_SIZE, NAME_AT, ID_AT = (
+    slice(at, at + n) for at, n in ((80, 4), (84, 4), (88, 8), (96, 8))
+)
 
 
 def mmap(caller: Caller) -> Handler | Verdict:
@@ -91,3 +100,45 @@ def msync(caller: Caller) -> Handler:
     if value == 0:
         yield from _write_back(caller)
     return Done()
+
+
+def query(caller: Caller) -> Verdict:
+    """ioctl(PROCMAP_QUERY) of /proc/PID/maps: the kernel's answer with the view's name.
+
+    Errors: ENOTTY, EFAULT, EINVAL, E2BIG, ENOENT, ENAMETOOLONG.
+    """
+    real = caller.maps_of(as_fd(caller.args[0]))
+    if not real:
+        return Real()
+    argument = caller.args[2]
+    size = int.from_bytes(_all(caller, argument, 8), "little")
+    if size > QUERY_MAX:
+        raise refuse(errno.E2BIG)
+    asked = _all(caller, argument, size)
+    if any(asked[QUERY:]):
+        raise refuse(errno.E2BIG)
+    known = min(size, QUERY)
+    asked = known.to_bytes(8, "little") + asked[8:known].ljust(QUERY - 8, b"\0")
+    found, name, build = caller.maps_query(real, asked)
+    poke = []
+    if name:
+        device = os.makedev(*(int.from_bytes(found[at : at + 4], "little") for at in (72, 76)))
+        inode = int.from_bytes(found[64:72], "little")
+        name = caller.mapping_name(device, inode, name.rstrip(b"\0")) + b"\0"
+        if len(name) > int.from_bytes(asked[NAME_SIZE], "little"):
+            raise refuse(errno.ENAMETOOLONG)
+        poke.append((int.from_bytes(asked[NAME_AT], "little"), name))
+    if build:
+        poke.append((int.from_bytes(asked[ID_AT], "little"), build))
+    told = bytearray(found)
+    told[:8] = size.to_bytes(8, "little")
+    told[NAME_SIZE] = len(name).to_bytes(4, "little")
+    told[NAME_AT], told[ID_AT] = asked[NAME_AT], asked[ID_AT]
+    return Emulate(0, (*poke, (argument, bytes(told[:known]))))
+
+
+def _all(caller: Caller, address: int, size: int) -> bytes:
+    data = caller.peek(address, size)
+    if len(data) < size:
+        raise refuse(errno.EFAULT)
+    return data

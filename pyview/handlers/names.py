@@ -18,7 +18,7 @@ from pyview.view import Cover
 
 TWO_NAMES = frozenset(("rename", "link"))
 O_PATH = 0o10000000
-VIEW_TEXTS = ("mounts", "mountinfo", "mountstats", "maps", "smaps")
+CHANGES = os.O_WRONLY | os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_DIRECTORY
 CREATS = os.O_CREAT | os.O_WRONLY | os.O_TRUNC  # creat(2)
 
 
@@ -219,25 +219,15 @@ def _mode(caller: Caller, path_index: int) -> int:
 
 def _open_listened(caller: Caller, where: Found, flags: int) -> Real | At | Give:
     assert where.real is not None
-    text = _view_text(where.real)
-    if text and not flags & (os.O_CREAT | os.O_WRONLY | os.O_RDWR):
-        data = caller.proc_text(where.real, text)
-        return Give(caller.memory_file(data), bool(flags & os.O_CLOEXEC))
+    if where.real.startswith("/proc/") and not flags & CHANGES:
+        data = caller.proc_text(where.real)
+        if data is not None:
+            return Give(caller.proc_file(data, where.real), bool(flags & os.O_CLOEXEC))
     if where.same and not where.number:
         return Real(where.clean)
     path_index = caller.call.paths()[0][1]
     changes: dict[int, Word] = {} if where.same else {path_index: as_word(where.real)}
     return At(where.real, where.number, changes)
-
-
-def _view_text(real: str) -> str:
-    """Which of proc's lists of names a name is; "" for none."""
-    parts = real.split("/")
-    if parts[1:2] != ["proc"] or parts[-1] not in VIEW_TEXTS:
-        return ""
-    if len(parts) == 4 and parts[2].isdigit():
-        return parts[3]
-    return parts[5] if len(parts) == 6 and parts[3] == "task" else ""
 
 
 def readlink(caller: Caller) -> Verdict:
