@@ -63,6 +63,17 @@ static int is_told(const struct pv_task *of, const char *part, size_t n)
 	                     (told[i].when == NAMED && pv_domains_used()));
 }
 
+/* Does a name go on behind a link of a process of no view?  Such a link leads anywhere, to other
+ * links among them. */
+static int goes_through(const char *part, size_t n)
+{
+	if (is_word(part, n, "fd") && part[n])
+		n += 1 + strcspn(part + n + 1, "/");
+	else if (!is_word(part, n, "cwd") && !is_word(part, n, "root"))
+		return 0;
+	return part[n] != 0;
+}
+
 /* Does the view say something else, or more, of this absolute name than the kernel? */
 int pv_proc_told(struct pv_task *t, const char *path)
 {
@@ -73,13 +84,13 @@ int pv_proc_told(struct pv_task *t, const char *path)
 		return 1;
 	for (int depth = 0; depth < 2; depth++) {
 		size_t n = strcspn(path, "/");
-		struct pv_task *of = whose(t, path, n);
-		if (!of || !of->view || !path[n])
+		if (!path[n])
 			return 0;
+		struct pv_task *of = whose(t, path, n);
 		path += n + 1;
 		n = strcspn(path, "/");
 		if (!is_word(path, n, "task"))
-			return is_told(of, path, n);
+			return of && of->view ? is_told(of, path, n) : goes_through(path, n);
 		if (!path[n])
 			return 0;
 		path += n + 1;
@@ -106,12 +117,16 @@ int pv_proc_told_at(struct pv_task *t, int base, const char *path)
 
 	snprintf(name, sizeof name, "/proc/self/fd/%d", base);
 	ssize_t n = readlink(name, full, PV_PATH_MAX - 1);
-	if (n < 5 || strncmp(full, "/proc", 5) || (n > 5 && full[5] != '/'))
+	if (n < 0)
 		return 0;
-	if (strstr(path, ".."))
-		return 1;
 	while (path[0] == '.' && path[1] == '/')
 		path += 2;
+	if (n == 1)                  /* the root */
+		n = 0;
+	else if (n < 5 || strncmp(full, "/proc", 5) || (n > 5 && full[5] != '/'))
+		return 0;
+	else if (strstr(path, ".."))
+		return 1;
 	snprintf(full + n, sizeof full - (size_t)n, "/%s", path);
 	return pv_proc_told(t, full);
 }

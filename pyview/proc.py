@@ -222,7 +222,7 @@ def stood_for(name: str) -> str | None:
     return None
 
 
-# -- states: the one place where /proc/PID/stat and status are made from the kernel's ---------------
+# -- states: the one place where /proc/PID/stat and status are made from the kernel's --------------
 
 
 def state_of(record: Any) -> bytes:

@@ -57,6 +57,9 @@ class Nobody:
         self.listings: dict[int, bytes | None] = {}
         self.heads: dict[str, bytes] = {}  # the kernel's name of a program -> how it begins
         self.magic: dict[str, str] = {}  # a link of proc -> the view's name of its end
+        self.texts: dict[str, bytes] = {}  # a file of proc -> what it says in the view
+        self.maps: dict[int, str] = {}  # descriptor -> the list of maps it stands for
+        self.queried: tuple[bytes, bytes, bytes] = (b"", b"", b"")
         self.sockets: dict[bytes, bytes | None] = {}
         self.names: dict[tuple[int, bool], bytes] = {}  # (descriptor, peer) -> the kernel's name
         self.inheritable = True
@@ -207,6 +210,10 @@ class Nobody:
 
     def maps_of(self, fd: int) -> str:
         return self.maps.get(fd, "")
+
+    def maps_query(self, real: str, query: bytes) -> tuple[bytes, bytes, bytes]:
+        self.notes.append(("query", real, query))
+        return self.queried
 
     def mapping_name(self, device: int, inode: int, real: bytes) -> bytes:
         return b"/unreal" + real

@@ -108,7 +108,8 @@ def test_a_link_of_proc_to_an_emulated_file(task, garden, record):
     me = os.getpid()
     assert task.proc_name(f"/proc/{me}/fd/50") == "/g/file"
     del record.inodes[50]
-    assert task.proc_name(f"/proc/{me}/fd/50") is None
+    with pytest.raises(FileNotFoundError):  # this process, unlike the task, has no such descriptor
+        task.proc_name(f"/proc/{me}/fd/50")
 
 
 def test_a_program_is_copied_whole(task, garden, session):

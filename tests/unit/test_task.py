@@ -166,16 +166,6 @@ def test_entries_are_those_of_a_listing_that_has_not_begun(task, opened, tmp_pat
     assert task.entries(opened, 4096) is None  # the offset is the task's own
 
 
-def test_a_file_of_text_is_read_only(task):
-    fd = task.memory_file(b"text")
-    try:
-        assert os.read(fd, 10) == b"text"
-        assert errno_of(os.write, fd, b"x") == errno.EBADF
-        assert not os.get_inheritable(fd)
-    finally:
-        os.close(fd)
-
-
 def test_what_closes_at_exec(task, opened):
     assert task.closes_at_exec(opened)
     os.set_inheritable(opened, True)
@@ -183,54 +173,7 @@ def test_what_closes_at_exec(task, opened):
     assert errno_of(task.closes_at_exec, NOT_OPEN) == errno.EBADF
 
 
-# -- mounts --------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize(
-    ("kind", "lines"),
-    [
-        ("mounts", ["none /unreal unreal rw 0 0", "x\\011y /srv\\040a\\134b none rw 0 0"]),
-        (
-            "mountinfo",
-            [
-                "1000001 1 0:0 / /unreal rw - unreal none rw",
-                "1000002 1 0:0 / /srv\\040a\\134b rw - none x\\011y rw",
-            ],
-        ),
-        (
-            "mountstats",
-            [
-                "device none mounted on /unreal with fstype unreal",
-                "device x\\011y mounted on /srv\\040a\\134b with fstype none",
-            ],
-        ),
-    ],
-)
-def test_the_views_mounts_follow_the_kernels(task, kind, lines):
-    with open(f"/proc/self/{kind}") as file:
-        kernels = file.read()
-    text = task.proc_text(f"/proc/self/{kind}", kind).decode()
-    assert text.startswith(kernels)
-    assert text[len(kernels) :].splitlines() == lines
-
-
 # -- proc ----------------------------------------------------------------------------------------
-
-
-def test_links_of_proc_lead_into_their_domains(task, record, number, opened, tmp_path):
-    me = os.getpid()
-    record.fs.domain = record.mm.domain = record.marks[opened] = number
-    for link, name in (
-        ("cwd", f"/unreal{tmp_path}"),
-        (f"task/{me}/cwd", f"/unreal{tmp_path}"),
-        (f"fd/{opened}", f"/unreal{tmp_path}"),
-        ("exe", "/unreal" + os.readlink("/proc/self/exe")),
-    ):
-        assert task.proc_name(f"/proc/{me}/{link}") == name
-        assert task.proc_domain(f"/proc/{me}/{link}") == number
-    assert task.proc_name(f"/proc/{me}/root") is None
-    assert task.proc_name("/proc/1/cwd") is None
-    assert task.proc_name("/etc/cwd") is None
 
 
 def test_through_a_link_of_proc(task, record, number, tmp_path):

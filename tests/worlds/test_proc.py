@@ -28,7 +28,9 @@ JOB = """
 
 @pytest.mark.needs("lsof", "fuser", "pwdx", "pmap", "ps", "pgrep")
 def test_who_looks_for_files_finds_the_views_names(world, tmp_path):
-    script = JOB + """
+    script = (
+        JOB
+        + """
         readlink /proc/$job/cwd
         readlink /proc/$job/fd/8
         ls -l /proc/$job/fd | sed -n 's/.* 8 -> //p'
@@ -40,6 +42,7 @@ def test_who_looks_for_files_finds_the_views_names(world, tmp_path):
         pgrep -f 'sleep 100' | sed -n "s/^$job$/job/p"
         ps -o comm=,stat=,args= -p $job | tr -s ' '
     """
+    )
     here = world.path(tmp_path)
     assert world.run(script, cwd=tmp_path).stdout.splitlines() == [
         here, f"{here}/file", f"{here}/file", here, f"{here}/file", "job", "job", here,
@@ -49,12 +52,15 @@ def test_who_looks_for_files_finds_the_views_names(world, tmp_path):
 
 @pytest.mark.needs("ps", "top")
 def test_a_stopped_job_is_stopped(world, tmp_path):
-    script = JOB + """
+    script = (
+        JOB
+        + """
         kill -STOP $job
         ps -o stat= -p $job
         top -b -n1 -p $job | sed -n 's/.* \\([A-Za-z]\\)  *[0-9.]*  *[0-9.]*  *[0-9:.]* sleep/\\1/p'
         kill -CONT $job; until test "$(ps -o stat= -p $job)" = S; do :; done; echo goes on
     """
+    )
     seen = "T" if world.loaded or not world.virtual else "t"
     assert world.run(script, cwd=tmp_path).stdout.split() == [seen, seen, "goes", "on"]
 
@@ -98,7 +104,7 @@ def test_a_bind_mount_looks_as_one_of_the_kernels(world, tmp_path):
     (tmp_path / "to").mkdir()
     script = """
         vumount -B "$PWD/from" "$PWD/to"
-        of() { findmnt -n -o FSTYPE,MAJ:MIN,SOURCE -T "$1" | tail -1 | tr -s ' ' | sed 's/\\[.*//'; }
+        of() { findmnt -n -o FSTYPE,MAJ:MIN,SOURCE -T "$1" | tail -1 | sed 's/  */ /g; s/\\[.*//'; }
         test "$(of "$PWD/to")" = "$(of "$PWD/from")" && echo alike
         findmnt -n -o FSROOT "$PWD/to"
         df --output=target "$PWD/to" | tail -1

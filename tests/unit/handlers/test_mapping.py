@@ -200,3 +200,73 @@ def test_what_is_unmapped_is_unmapped_whatever_went_wrong(mapped):
     mapped.objects[5].file.pwrite = lambda data, offset: 0
     assert refused(mapped.calls("munmap", AT, 4096), 0) == errno.ENOSPC
     assert mapped.notes == [("unmapped",)]
+
+
+# -- what is mapped where ------------------------------------------------------------------------
+
+PROCMAP_QUERY = 0xC0686611
+ARGUMENT, NAME, BUILD = 0x5000, 0x6000, 0x7000
+
+
+def asked(size=104, name_size=4096, name=NAME, more=b""):
+    """struct procmap_query as a caller has it."""
+    words = (size, 0, AT, *(0,) * 6)
+    data = b"".join(word.to_bytes(8, "little") for word in words)
+    data += bytes(8) + name_size.to_bytes(4, "little") + (20).to_bytes(4, "little")
+    return data + name.to_bytes(8, "little") + BUILD.to_bytes(8, "little") + more
+
+
+def querying(data, name=b"/usr/lib/x\0", build=b"id"):
+    caller = Nobody()
+    caller.maps[5] = "/proc/7/maps"
+    caller.memory[ARGUMENT] = data
+    found = bytearray(asked(104, len(name), 0x1111))
+    found[24:32] = (AT - 5).to_bytes(8, "little")
+    caller.queried = (bytes(found), name, build)
+    return caller.calls("ioctl", 5, PROCMAP_QUERY, ARGUMENT)
+
+
+def test_a_list_of_maps_is_asked_and_tells_the_views_name():
+    caller = querying(asked())
+    verdict, _ = play(caller)
+    assert isinstance(verdict, Emulate)
+    assert verdict.value == 0
+    told = dict(verdict.poke)
+    assert told[NAME] == b"/unreal/usr/lib/x\0"
+    assert told[BUILD] == b"id"
+    answer = told[ARGUMENT]
+    assert len(answer) == 104
+    assert answer[24:32] == (AT - 5).to_bytes(8, "little")
+    assert answer[80:84] == len(told[NAME]).to_bytes(4, "little")
+    assert answer[88:104] == asked()[88:104]  # the caller's own addresses
+    assert caller.notes == [("query", "/proc/7/maps", asked())]
+
+
+def test_nothing_is_told_that_is_not_there():
+    verdict, _ = play(querying(asked(), b"", b""))
+    assert [address for address, _ in verdict.poke] == [ARGUMENT]
+
+
+@pytest.mark.parametrize(
+    ("data", "number"),
+    [
+        (b"", errno.EFAULT),
+        (asked()[:50], errno.EFAULT),
+        (asked(size=5000, more=bytes(4896)), errno.E2BIG),
+        (asked(size=112, more=b"\0\0\0\0\0\0\0\1"), errno.E2BIG),
+        (asked(name_size=12), errno.ENAMETOOLONG),
+    ],
+)
+def test_a_question_that_makes_no_sense(data, number):
+    assert refused(querying(data)) == number
+
+
+def test_later_kernels_questions_are_answered_as_far_as_they_are_known():
+    verdict, _ = play(querying(asked(size=112, more=bytes(8))))
+    assert dict(verdict.poke)[ARGUMENT][:8] == (112).to_bytes(8, "little")
+
+
+def test_other_files_are_the_kernels_to_ask():
+    caller = querying(asked())
+    caller.maps.clear()
+    assert play(caller)[0] == Real()
