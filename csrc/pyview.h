@@ -284,6 +284,7 @@ int pv_linear_call(struct pv_stop *s, int64_t *value);
 int pv_restarts(struct pv_task *t, const struct pv_regs *r);
 int pv_follows(const struct pv_call *call, int i, const uint64_t *args);
 
+uint64_t pv_signal_set(int tid, const char *field);
 struct pv_task *pv_task_make(int tid);
 void pv_task_inherit(struct pv_task *child, struct pv_task *parent);
 void pv_task_exec(struct pv_task *t, int old, int *maps);

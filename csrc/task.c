@@ -192,23 +192,39 @@ void pv_task_exec(struct pv_task *t, int old, int *maps)
 	}
 }
 
-/* A number in /proc/TID/status; -1 when it is not there. */
-static long status_number(int tid, const char *field)
+/* What /proc/TID/status says after `field`; NULL when it is not there. */
+static const char *status_field(int tid, const char *field, char line[128])
 {
-	char name[32], line[128];
-	long value = -1;
+	char name[32];
+	const char *value = NULL;
 
 	snprintf(name, sizeof name, "/proc/%d/status", tid);
 	FILE *f = fopen(name, "re");
 	if (!f)
-		return value;
-	while (fgets(line, sizeof line, f))
-		if (!strncmp(line, field, strlen(field))) {
-			value = strtol(line + strlen(field), NULL, 10);
-			break;
-		}
+		return NULL;
+	while (!value && fgets(line, 128, f))
+		if (!strncmp(line, field, strlen(field)))
+			value = line + strlen(field);
 	fclose(f);
 	return value;
+}
+
+/* A number there; -1 when it is not. */
+static long status_number(int tid, const char *field)
+{
+	char line[128];
+	const char *value = status_field(tid, field, line);
+
+	return value ? strtol(value, NULL, 10) : -1;
+}
+
+/* A set of signals there: bit 0 is signal 1. */
+uint64_t pv_signal_set(int tid, const char *field)
+{
+	char line[128];
+	const char *value = status_field(tid, field, line);
+
+	return value ? strtoull(value, NULL, 16) : 0;
 }
 
 static int waiting;                 /* newborns whose parent's event has not come */

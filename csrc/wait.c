@@ -20,6 +20,7 @@
 #include <linux/ptrace.h>
 #include <sys/resource.h>
 #include <sys/signalfd.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -31,6 +32,7 @@
 #define SYNC_WAKE_UP 1ul                     /* SECCOMP_USER_NOTIF_FD_SYNC_WAKE_UP */
 #define RESTARTSYS (-512)            /* the kernel's own, linux/errno.h: never seen by a program */
 #define RESTARTNOINTR (-513)
+#define RESTARTNOHAND (-514)
 
 uint64_t pv_counts[4];
 static int poll_fd = -1, child_fd = -1, more, first;
@@ -233,17 +235,62 @@ static int executed(struct pv_task *t, struct pv_stop *s)
 	return PV_NONE;
 }
 
-static int signalled(struct pv_task *t, struct pv_stop *s, int signal)
+/* Has a sleep without an end been cut short that the kernel does not take up again by itself?
+ * Where time is running nobody can tell how much of it is left. */
+static int was_asleep(const struct pv_regs *r)
+{
+	switch ((int64_t)r->nr) {
+	case SYS_epoll_wait:
+	case SYS_epoll_pwait:
+		return (int)r->args[3] < 0;
+	case SYS_rt_sigtimedwait:
+		return !r->args[2];
+	case 441:                    /* epoll_pwait2 */
+	case SYS_semtimedop:
+		return !r->args[3];
+	case SYS_io_getevents:
+	case SYS_io_pgetevents:
+		return !r->args[4];
+	case SYS_semop:
+		return 1;
+	}
+	return 0;
+}
+
+/* Without a tracer nobody would notice a signal that its receiver ignores; with one it wakes him. */
+static int is_ignored(int tid, int signal)
+{
+	uint64_t bit = 1ull << (signal - 1);
+
+	if (pv_signal_set(tid, "SigIgn:") & bit)
+		return 1;
+	return (signal == SIGCHLD || signal == SIGURG || signal == SIGWINCH) &&
+	       !(pv_signal_set(tid, "SigCgt:") & bit);
+}
+
+/* The task stops for a signal, or (0) only because the core wants it: should its call go on? */
+static void undisturbed(struct pv_task *t, int signal, int began)
 {
 	struct pv_regs r;
+
+	if (pv_get_regs(t->tid, &r) < 0 || (int64_t)r.nr < 0)
+		return;
+	if ((int64_t)r.value == -EINTR && was_asleep(&r) && (!signal || is_ignored(t->tid, signal)))
+		r.value = (uint64_t)(int64_t)RESTARTNOHAND;
+	else if (signal && t->filtered && !began && (int64_t)r.value == RESTARTSYS &&
+	         pv_restarts(t, &r))
+		r.value = (uint64_t)(int64_t)RESTARTNOINTR;
+	else
+		return;
+	pv_set_regs(t->tid, &r);
+}
+
+static int signalled(struct pv_task *t, struct pv_stop *s, int signal)
+{
 	int began = t->began;
 
 	t->began = 0;
-	if (t->filtered && !began && pv_get_regs(t->tid, &r) == 0 && (int64_t)r.nr >= 0 &&
-	    (int64_t)r.value == RESTARTSYS && pv_restarts(t, &r)) {
-		r.value = (uint64_t)(int64_t)RESTARTNOINTR;
-		pv_set_regs(t->tid, &r);
-	}
+	undisturbed(t, signal, began);
 	if (t->watched)
 		return report(s, PV_SIGNAL, t->tid, signal);
 	pv_resume(t->tid, PV_GO, signal);
@@ -275,6 +322,8 @@ static int job_control(struct pv_task *t, struct pv_stop *s, int signal)
 		return PV_NONE;
 	}
 	t->stopped = (uint8_t)group;
+	if (!group)
+		undisturbed(t, 0, 0);
 	if (t->watched)
 		return report(s, group ? PV_GROUP : PV_TRAP, t->tid, signal);
 	pv_resume(t->tid, group ? PV_STAY_STOPPED : PV_GO, 0);

@@ -24,6 +24,7 @@ from worlds.world import all_gone, core_of, marked, status_of
         "signal_trap",
         "poll_interrupted",
         "rings",
+        "undisturbed",
     ],
 )
 def test_signals_do_what_the_kernel_says(passes, name):
