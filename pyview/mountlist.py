@@ -12,9 +12,7 @@ from collections.abc import Iterator
 from typing import NamedTuple
 
 from pyview.openfile import completed
-from pyview.view import Mount, View, covers
-
-FIRST = 1000000  # the mount ids of a view begin above this: the kernel takes the lowest free one
+from pyview.view import MOUNT_IDS, Mount, View, covers
 
 
 class Line(NamedTuple):
@@ -84,7 +82,7 @@ def _answering(known: list[Line], name: str) -> Line | None:
     for line in known:
         if not covers("" if line.target == "/" else line.target, "" if name == "/" else name):
             continue
-        if best is None or line.number > FIRST or len(line.target) >= len(best.target):
+        if best is None or line.number > MOUNT_IDS or len(line.target) >= len(best.target):
             best = line
     return best
 
@@ -104,7 +102,7 @@ def _line(mount: Mount, parent: int, known: list[Line]) -> Line:
             root = (under.root.rstrip("/") + below) or "/"
             sort, source, options = under.kind, under.source, under.options
     return Line(
-        FIRST + mount.epoch, parent, _device(mount), root, target, how,
+        MOUNT_IDS + mount.epoch, parent, _device(mount), root, target, how,
         _escaped(sort or "none"), source, options,
     )  # fmt: skip
 

@@ -14,19 +14,16 @@ from typing import Any
 
 from pyview import core
 from pyview.holder import Holder
-from pyview.mountlist import FIRST, told
 from pyview.openfile import O_LARGEFILE, O_PATH, OpenFile
+from pyview.view import MOUNT_IDS
 
+# Compiled when first used.
 _TASK = r"/proc/(?:\d+/task/)?(\d+)/"
-MAGIC = re.compile(_TASK + r"(cwd|root|exe|fd/(\d+)|map_files/([0-9a-f]+-[0-9a-f]+))")
-_FILE = re.compile(
-    _TASK + r"(status|stat|mounts|mountinfo|mountstats|maps|smaps|numa_maps|fdinfo/(\d+))"
-)
-_CORE = re.compile(_TASK + "pyview")
-_MAPPING = re.compile(
-    rb"([0-9a-f]+-[0-9a-f]+ \S{4} [0-9a-f]+ ([0-9a-f]+):([0-9a-f]+) (\d+) +)(/.*)"
-)
-_NUMA = re.compile(rb"([0-9a-f]+) (.* file=)(\S+)(.*)")
+MAGIC = _TASK + r"(cwd|root|exe|fd/(\d+)|map_files/([0-9a-f]+-[0-9a-f]+))"
+_FILE = _TASK + r"(status|stat|mounts|mountinfo|mountstats|maps|smaps|numa_maps|fdinfo/(\d+))"
+_CORE = _TASK + "pyview"
+_MAPPING = rb"([0-9a-f]+-[0-9a-f]+ \S{4} [0-9a-f]+ ([0-9a-f]+):([0-9a-f]+) (\d+) +)(/.*)"
+_NUMA = rb"([0-9a-f]+) (.* file=)(\S+)(.*)"
 _TEXT, _DELETED = "/memfd:", " (deleted)"
 TRACING = b"t (tracing stop)"
 
@@ -52,7 +49,7 @@ class Proc(Holder):
     # -- links -------------------------------------------------------------------------------
     def proc_domain(self, real: str) -> int:
         """The domain of what a magic link of proc leads to."""
-        match = MAGIC.fullmatch(real)
+        match = re.fullmatch(MAGIC, real)
         if match is None:
             return 0
         tid, what, fd, _ = match.groups()
@@ -65,9 +62,9 @@ class Proc(Holder):
 
     def proc_name(self, real: str) -> str | None:
         """What a link of proc says in the view; None when it says what the kernel says."""
-        if _CORE.fullmatch(real) is not None:
+        if re.fullmatch(_CORE, real) is not None:
             return str(os.getpid())
-        match = MAGIC.fullmatch(real)
+        match = re.fullmatch(MAGIC, real)
         if match is not None and match.group(4) is not None:
             return self._mapped_name(real, match.group(4))
         number = self.proc_domain(real)
@@ -81,7 +78,7 @@ class Proc(Holder):
 
     def _virtual_name(self, real: str) -> str | None:
         """The name of the virtual file or directory that a magic link of proc leads to."""
-        match = MAGIC.fullmatch(real)
+        match = re.fullmatch(MAGIC, real)
         assert match is not None
         tid, what, fd, _ = match.groups()
         record = core.task(int(tid))
@@ -102,7 +99,7 @@ class Proc(Holder):
         low, high = (int(part, 16) for part in addresses.split("-"))
         with open(maps, "rb", 0) as file:
             for line in file.readall().split(b"\n"):
-                match = _MAPPING.match(line)
+                match = re.match(_MAPPING, line)
                 if match is not None and line.startswith(b"%08x-%08x " % (low, high)):
                     return os.fsdecode(self._shown_mapping(line)[len(match.group(1)) :])
         return None
@@ -113,7 +110,7 @@ class Proc(Holder):
 
         Errors: those of open(2).
         """
-        match = _FILE.fullmatch(real)
+        match = re.fullmatch(_FILE, real)
         record = core.task(int(match.group(1))) if match is not None else None
         if match is None or record is None:
             return None
@@ -139,6 +136,8 @@ class Proc(Holder):
         return bool(os.geteuid()) or not self.uid()
 
     def _mounts_text(self, real: str, kind: str, text: bytes, record: Any) -> bytes:
+        from pyview.mountlist import told  # only who asks for it needs it
+
         view = self.session.view_of(record.tid) or self.view
         with open(real.rpartition("/")[0] + "/mountinfo", errors="surrogateescape") as file:
             kernels = file.read()
@@ -147,7 +146,7 @@ class Proc(Holder):
 
     def _shown_mapping(self, line: bytes) -> bytes:
         """A line of /proc/PID/maps or smaps with the view's name of its file."""
-        match = _MAPPING.match(line)
+        match = re.match(_MAPPING, line)
         if match is None:
             return line
         head, major, minor, inode, real = match.groups()
@@ -168,11 +167,13 @@ class Proc(Holder):
         names: dict[bytes, bytes] = {}
         with open(real.rpartition("/")[0] + "/maps", "rb", 0) as file:
             for line in file.readall().split(b"\n"):
-                match = _MAPPING.match(line)
+                match = re.match(_MAPPING, line)
                 if match is not None:
                     shown = self._shown_mapping(line)[len(match.group(1)) :]
                     names[line.partition(b"-")[0]] = shown
-        return _NUMA.sub(lambda m: b"%b %b%b%b" % (m[1], m[2], names.get(m[1], m[3]), m[4]), text)
+        return re.sub(
+            _NUMA, lambda m: b"%b %b%b%b" % (m[1], m[2], names.get(m[1], m[3]), m[4]), text
+        )
 
     def _fdinfo_text(self, real: str, record: Any, fd: int) -> bytes | None:
         """fdinfo of an emulated descriptor: the kernel knows whether it closes at exec."""
@@ -183,7 +184,7 @@ class Proc(Holder):
             words = file.readall().split()
         cloexec = int(words[words.index(b"flags:") + 1], 8) & os.O_CLOEXEC
         flags = opened.flags | cloexec | (0 if opened.flags & O_PATH else O_LARGEFILE)
-        mount = FIRST + opened.mount.epoch
+        mount = MOUNT_IDS + opened.mount.epoch
         return b"pos:\t%d\nflags:\t0%o\nmnt_id:\t%d\nino:\t%d\n" % (
             opened.offset, flags, mount, opened.key[1],
         )  # fmt: skip

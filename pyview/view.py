@@ -15,6 +15,8 @@ from typing import Any
 from pyview.api import Tree, refuse
 from pyview.kernel import Kernel
 
+MOUNT_IDS = 1000000  # those of a view are above it in proc: the kernel takes the lowest free
+
 
 def covers(target: str, path: str) -> bool:
     """True when the canonical `path` is `target` or below it ("" is the root)."""
