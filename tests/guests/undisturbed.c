@@ -22,10 +22,8 @@ static long epoll_waits(void)
 static long epoll_pwaits(void)
 {
 	struct epoll_event event;
-	sigset_t none;
 
-	sigemptyset(&none);
-	return epoll_pwait(poller, &event, 1, -1, &none) == 1 ? 0 : -1;
+	return epoll_pwait(poller, &event, 1, -1, &usr2) == 1 ? 0 : -1;
 }
 static long epoll_pwait2s(void)
 {
