@@ -127,17 +127,14 @@ int pv_dispatch_notice(struct pv_task *t, struct pv_stop *s)
 	if (n == -EPERM)
 		return PV_UNREADABLE;
 	if (n <= 0)
-		return t->view->trace_all || on_descriptor(t, s, call) ? PV_TO_PYTHON
-		                                                             : PV_LET_RUN;
+		return on_descriptor(t, s, call) ? PV_TO_PYTHON : PV_LET_RUN;
 	int dirfd = pv_dirfd_of(call, i, s->args);
 	switch (pv_where(t, dirfd, path, !pv_follows(call, i, s->args), &w, &s->key)) {
 	case PV_SLOW:
 		verdict = PV_TO_PYTHON;
 		break;
 	case PV_PLAIN:
-		if (t->view->trace_all) {
-			verdict = PV_TO_PYTHON;
-		} else if (w.domain && (!w.relative || opens(s->nr))) {
+		if (w.domain && (!w.relative || opens(s->nr))) {
 			if (pv_where_base(t, dirfd, &w) < 0)
 				break;
 			verdict = pv_serve(t, s, &w, &value);
@@ -146,6 +143,7 @@ int pv_dispatch_notice(struct pv_task *t, struct pv_stop *s)
 				pv_reply(s->listener, s->id, value);
 			if (verdict != PV_TO_PYTHON) {
 				pv_counts[3]++;
+				s->domain = w.domain;
 				verdict = PV_ANSWERED;
 			}
 		}
@@ -225,13 +223,22 @@ static int change_directory(struct pv_task *t, struct pv_stop *s, const struct p
 	return PV_LET_RUN;
 }
 
-static int dumpable(struct pv_task *t, const struct pv_stop *s)
+/* The call shall not run, and have this result. */
+static int answered(struct pv_stop *s, int64_t value)
 {
-	if (s->args[0] == PR_SET_DUMPABLE && s->args[1] <= 1) {
+	s->answered = 1;
+	s->value = value;
+	pv_answer(s->tid, value);
+	return PV_LET_RUN;
+}
+
+static int dumpable(struct pv_task *t, struct pv_stop *s)
+{
+	if (s->args[0] == PR_SET_DUMPABLE && s->args[1] <= 1)
 		t->mm->hidden = !s->args[1];
-		return pv_answer(s->tid, 0);
-	}
-	return s->args[0] == PR_GET_DUMPABLE && t->mm->hidden ? pv_answer(s->tid, 0) : 0;
+	else if (s->args[0] != PR_GET_DUMPABLE || !t->mm->hidden)
+		return PV_LET_RUN;
+	return answered(s, 0);
 }
 
 static int new_task(struct pv_task *t, struct pv_stop *s)
@@ -242,7 +249,7 @@ static int new_task(struct pv_task *t, struct pv_stop *s)
 		return PV_TO_PYTHON;
 	if (pv_peek(s->tid, s->args[0], &flags, sizeof flags) == (ssize_t)sizeof flags &&
 	    (flags & CLONE_UNTRACED))
-		pv_answer(s->tid, -ENOSYS);      /* as on a kernel before 5.3; nobody else uses it */
+		answered(s, -ENOSYS);            /* as on a kernel before 5.3; nobody else uses it */
 	t->foreign_child = (flags & (CLONE_NEWNS | CLONE_NEWUSER)) != 0;
 	return PV_LET_RUN;
 }
@@ -278,14 +285,11 @@ int pv_dispatch_traced(struct pv_task *t, struct pv_stop *s)
 
 	if (!call)
 		return PV_LET_RUN;
-	if (t->view->trace_all)
-		return PV_TO_PYTHON;
 	if (on_descriptor(t, s, call)) {
 		if (!s->object || !pv_linear_call(s, &value))
 			return PV_TO_PYTHON;
 		pv_counts[3]++;
-		pv_answer(s->tid, value);
-		return PV_LET_RUN;
+		return answered(s, value);
 	}
 	switch (s->nr) {
 	case SYS_io_submit:          /* its descriptors are in memory */
@@ -312,8 +316,7 @@ int pv_dispatch_traced(struct pv_task *t, struct pv_stop *s)
 	case SYS_clone3:
 		return new_task(t, s);
 	case SYS_prctl:
-		dumpable(t, s);
-		return PV_LET_RUN;
+		return dumpable(t, s);
 	case SYS_bind:
 	case SYS_connect:
 		return address(t, s, 1);

@@ -58,8 +58,21 @@ enum pv_kind {
 	PV_GROUP,            /* a job-control stop (`message`: the signal) */
 	PV_BORN,             /* `message` is the child; it inherits and is stopped or about to */
 	PV_EXEC,             /* a new program has been loaded; `value`: pv_mm.maps of the old one */
+	PV_TOLD,             /* C has decided on a call, and says so because all is to be told: it is to
+	                      * run now, or it has been `answered` */
+	PV_REFUSED,          /* the same: ENOSYS; `message`: enum pv_refusal */
 	PV_DEAD              /* the task is gone; `message`: wait status, `value`: pv_mm.maps of what
 	                      * went with it, `key`: it is the first one, which is always told */
+};
+
+enum pv_refusal {
+	PV_REFUSED_ROW,      /* by the table, or because it has no such number */
+	PV_REFUSED_ARCH,     /* it is not of this architecture: int 0x80 */
+	PV_REFUSED_OTHER     /* by a filter that asks for a tracer which there is not */
+};
+enum pv_seccomp {            /* SECCOMP_RET_DATA of our filters' SECCOMP_RET_TRACE */
+	PV_SECCOMP_OURS = 0x7076,
+	PV_SECCOMP_REFUSED = 0x7072
 };
 
 struct pv_view;
@@ -105,7 +118,7 @@ struct pv_stop {
 	int kind;            /* enum pv_kind */
 	int tid;
 	int message;
-	int listener;        /* PV_NOTICE: its descriptor */
+	int listener;        /* PV_NOTICE, PV_TOLD: its descriptor; -1: it has stopped for the tracer */
 	uint64_t id;         /* PV_NOTICE: the kernel's cookie */
 	int64_t nr;
 	uint64_t args[6];
@@ -115,6 +128,9 @@ struct pv_stop {
 	uint64_t key;        /* the clean-path cache's key for this call, 0: none */
 	uint64_t object;     /* the inode behind the first emulated descriptor among the arguments */
 	int object_fd;       /* and its number */
+	int answered;        /* C has answered it: for the tracer with `value`, for the listener from */
+	int domain;          /* this domain */
+	uint32_t arch;       /* of the call: linux/audit.h */
 };
 
 enum { PV_VIRTUAL = -1 };    /* as a domain: in a tree that is none of the kernel's */
@@ -281,6 +297,7 @@ void pv_roam(void);
 int pv_dispatch_exec(struct pv_task *t, struct pv_stop *s, const struct pv_call *call);
 int pv_dirfd_of(const struct pv_call *call, int i, const uint64_t *args);
 int pv_linear_call(struct pv_stop *s, int64_t *value);
+void pv_undisturbed(struct pv_task *t, int signal, int began);
 int pv_restarts(struct pv_task *t, const struct pv_regs *r);
 int pv_follows(const struct pv_call *call, int i, const uint64_t *args);
 

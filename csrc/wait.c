@@ -10,6 +10,7 @@
 #include "pyview.h"
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/audit.h>
 #include <linux/seccomp.h>
 #include <signal.h>
 #include <string.h>
@@ -20,7 +21,6 @@
 #include <linux/ptrace.h>
 #include <sys/resource.h>
 #include <sys/signalfd.h>
-#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -30,9 +30,6 @@
 #define LISTENER (1ull << 32)        /* in epoll_data: a listener, not a watched descriptor */
 #define SET_FLAGS _IOW('!', 4, uint64_t)     /* SECCOMP_IOCTL_NOTIF_SET_FLAGS */
 #define SYNC_WAKE_UP 1ul                     /* SECCOMP_USER_NOTIF_FD_SYNC_WAKE_UP */
-#define RESTARTSYS (-512)            /* the kernel's own, linux/errno.h: never seen by a program */
-#define RESTARTNOINTR (-513)
-#define RESTARTNOHAND (-514)
 
 uint64_t pv_counts[4];
 static int poll_fd = -1, child_fd = -1, more, first;
@@ -194,6 +191,8 @@ static int call_of(int tid, struct pv_stop *s)
 		s->value = info.exit.rval;
 		return PV_EXIT;
 	}
+	s->message = info.op == PTRACE_SYSCALL_INFO_SECCOMP ? (int)info.seccomp.ret_data : 0;
+	s->arch = info.arch;
 	s->nr = (int64_t)(info.op == PTRACE_SYSCALL_INFO_SECCOMP ? info.seccomp.nr : info.entry.nr);
 	for (int i = 0; i < 6; i++)
 		s->args[i] = info.op == PTRACE_SYSCALL_INFO_SECCOMP ? info.seccomp.args[i]
@@ -235,65 +234,30 @@ static int executed(struct pv_task *t, struct pv_stop *s)
 	return PV_NONE;
 }
 
-/* Has a sleep without an end been cut short that the kernel does not take up again by itself?
- * Where time is running nobody can tell how much of it is left. */
-static int was_asleep(const struct pv_regs *r)
-{
-	switch ((int64_t)r->nr) {
-	case SYS_epoll_wait:
-	case SYS_epoll_pwait:
-		return (int)r->args[3] < 0;
-	case SYS_rt_sigtimedwait:
-		return !r->args[2];
-	case 441:                    /* epoll_pwait2 */
-	case SYS_semtimedop:
-		return !r->args[3];
-	case SYS_io_getevents:
-	case SYS_io_pgetevents:
-		return !r->args[4];
-	case SYS_semop:
-		return 1;
-	}
-	return 0;
-}
-
-/* Without a tracer nobody would notice a signal that its receiver ignores; with one it wakes him. */
-static int is_ignored(int tid, int signal)
-{
-	uint64_t bit = 1ull << (signal - 1);
-
-	if (pv_signal_set(tid, "SigIgn:") & bit)
-		return 1;
-	return (signal == SIGCHLD || signal == SIGURG || signal == SIGWINCH) &&
-	       !(pv_signal_set(tid, "SigCgt:") & bit);
-}
-
-/* The task stops for a signal, or (0) only because the core wants it: should its call go on? */
-static void undisturbed(struct pv_task *t, int signal, int began)
-{
-	struct pv_regs r;
-
-	if (pv_get_regs(t->tid, &r) < 0 || (int64_t)r.nr < 0)
-		return;
-	if ((int64_t)r.value == -EINTR && was_asleep(&r) && (!signal || is_ignored(t->tid, signal)))
-		r.value = (uint64_t)(int64_t)RESTARTNOHAND;
-	else if (signal && t->filtered && !began && (int64_t)r.value == RESTARTSYS &&
-	         pv_restarts(t, &r))
-		r.value = (uint64_t)(int64_t)RESTARTNOINTR;
-	else
-		return;
-	pv_set_regs(t->tid, &r);
-}
-
 static int signalled(struct pv_task *t, struct pv_stop *s, int signal)
 {
 	int began = t->began;
 
 	t->began = 0;
-	undisturbed(t, signal, began);
+	pv_undisturbed(t, signal, began);
 	if (t->watched)
 		return report(s, PV_SIGNAL, t->tid, signal);
 	pv_resume(t->tid, PV_GO, signal);
+	return PV_NONE;
+}
+
+/* A call that is not to run: our filter lets its stop be seen only when all is to be told; another's
+ * asks for a tracer, and to whoever lives in a view there is none. */
+static int refused(struct pv_task *t, struct pv_stop *s)
+{
+	int why = s->message != PV_SECCOMP_REFUSED ? PV_REFUSED_OTHER :
+	          s->arch != AUDIT_ARCH_X86_64 ? PV_REFUSED_ARCH : PV_REFUSED_ROW;
+
+	s->listener = -1;
+	pv_answer(t->tid, -ENOSYS);
+	if (t->view && t->view->trace_all)
+		return report(s, PV_REFUSED, t->tid, why);
+	pv_resume(t->tid, PV_GO, 0);
 	return PV_NONE;
 }
 
@@ -306,11 +270,18 @@ static int traced(struct pv_task *t, struct pv_stop *s)
 		pv_follow(t->tid);
 	if (kind != PV_TRACED)
 		return kind < 0 ? PV_NONE : report(s, kind, t->tid, 0);
-	if (!t->watched && t->view && pv_dispatch_traced(t, s) == PV_LET_RUN) {
-		pv_resume(t->tid, PV_GO, 0);
-		return PV_NONE;
-	}
-	return report(s, PV_TRACED, t->tid, 0);
+	if (t->watched)
+		return report(s, PV_TRACED, t->tid, 0);
+	if (s->message != PV_SECCOMP_OURS)
+		return refused(t, s);
+	s->answered = 0;
+	s->listener = -1;
+	if (!t->view || pv_dispatch_traced(t, s) != PV_LET_RUN)
+		return report(s, PV_TRACED, t->tid, 0);
+	if (t->view->trace_all)
+		return report(s, PV_TOLD, t->tid, 0);
+	pv_resume(t->tid, PV_GO, 0);
+	return PV_NONE;
 }
 
 static int job_control(struct pv_task *t, struct pv_stop *s, int signal)
@@ -323,7 +294,7 @@ static int job_control(struct pv_task *t, struct pv_stop *s, int signal)
 	}
 	t->stopped = (uint8_t)group;
 	if (!group)
-		undisturbed(t, 0, 0);
+		pv_undisturbed(t, 0, 0);
 	if (t->watched)
 		return report(s, group ? PV_GROUP : PV_TRAP, t->tid, signal);
 	pv_resume(t->tid, group ? PV_STAY_STOPPED : PV_GO, 0);
@@ -424,16 +395,18 @@ static int notice(int fd, int sleepy, struct pv_stop *s)
 	s->key = 0;
 	s->value = 0;
 	s->object = 0;
+	s->domain = 0;
 	for (int i = 0; i < 6; i++)
 		s->args[i] = n->data.args[i];
-	switch (t && t->view ? pv_dispatch_notice(t, s) : PV_LET_RUN) {
-	case PV_TO_PYTHON:
-		return report(s, PV_NOTICE, s->tid, 0);
-	case PV_UNREADABLE:
-		return report(s, PV_NOTICE, s->tid, 1);
-	case PV_LET_RUN:
-		pv_continue(fd, n->id);
-	}
+	int told = t && t->view && t->view->trace_all && !t->let_next;
+	int verdict = t && t->view ? pv_dispatch_notice(t, s) : PV_LET_RUN;
+	if (verdict == PV_TO_PYTHON || verdict == PV_UNREADABLE)
+		return report(s, PV_NOTICE, s->tid, verdict == PV_UNREADABLE);
+	s->answered = verdict == PV_ANSWERED;
+	if (told)
+		return report(s, PV_TOLD, s->tid, 0);
+	if (!s->answered)
+		pv_continue(fd, s->id);
 	return PV_NONE;
 }
 

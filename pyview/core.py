@@ -21,6 +21,10 @@ if TYPE_CHECKING:
 EMPTY, READY, NOTICE, TRACED = lib.PV_EMPTY, lib.PV_READY, lib.PV_NOTICE, lib.PV_TRACED
 ENTRY, EXIT, SIGNAL, TRAP = lib.PV_ENTRY, lib.PV_EXIT, lib.PV_SIGNAL, lib.PV_TRAP
 GROUP, BORN, EXEC, DEAD = lib.PV_GROUP, lib.PV_BORN, lib.PV_EXEC, lib.PV_DEAD
+TOLD, REFUSED = lib.PV_TOLD, lib.PV_REFUSED
+
+# Why a call was refused (enum pv_refusal).
+ROW, ARCH, OTHER = lib.PV_REFUSED_ROW, lib.PV_REFUSED_ARCH, lib.PV_REFUSED_OTHER
 
 # How a stopped task goes on (enum pv_how).
 GO, TO_EXIT, STAY_STOPPED = lib.PV_GO, lib.PV_TO_EXIT, lib.PV_STAY_STOPPED

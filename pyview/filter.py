@@ -25,7 +25,6 @@ SECCOMP_RET_TRACE = 0x7FF00000
 SECCOMP_RET_ALLOW = 0x7FFF0000
 AUDIT_ARCH_X86_64 = 0xC000003E
 AUDIT_ARCH_I386 = 0x40000003
-X32_SYSCALL_BIT = 0x40000000
 
 # <linux/bpf_common.h>: the instructions used here, each with BPF_K or BPF_ABS
 LD_W = 0x20
@@ -36,11 +35,14 @@ BPF_MAXINSNS = 4096
 # struct seccomp_data: int nr; u32 arch; u64 instruction_pointer; u64 args[6]
 NR_AT, ARCH_AT, ARGS_AT = 0, 4, 16
 
+# enum pv_seccomp: a stop's data tell that it is ours, and that it is for the record only.
+TRACED = SECCOMP_RET_TRACE | 0x7076
+TOLD = SECCOMP_RET_TRACE | 0x7072
 REFUSED = SECCOMP_RET_ERRNO | errno.ENOSYS
 RETURNS: dict[Stop, int] = {
     Stop.NONE: SECCOMP_RET_ALLOW,
     Stop.LISTENER: SECCOMP_RET_USER_NOTIF,
-    Stop.TRACER: SECCOMP_RET_TRACE,
+    Stop.TRACER: TRACED,
     Stop.REFUSE: REFUSED,
 }
 
@@ -100,10 +102,15 @@ def search(runs: Sequence[tuple[int, Action]]) -> Code:
     return [(JGE, 0, 1, first), (JA, 0, 0, len(below)), *below, *above]
 
 
-def program(actions: Mapping[int, Action], default: int, arch: int = AUDIT_ARCH_X86_64) -> bytes:
+def program(
+    actions: Mapping[int, Action],
+    default: int,
+    arch: int = AUDIT_ARCH_X86_64,
+    foreign: int = REFUSED,
+) -> bytes:
     """A sock_filter[]: `actions` by call number, `default` for every other number.
 
-    A call of another architecture gets ENOSYS, too.  Neighbours with one action are one
+    A call of another architecture gets `foreign`.  Neighbours with one action are one
     run, and runs are searched by halves: log2(runs) comparisons a call.
 
     Precondition: numbers are not negative.  Errors: ValueError when the program is longer
@@ -120,7 +127,7 @@ def program(actions: Mapping[int, Action], default: int, arch: int = AUDIT_ARCH_
     code = [
         (LD_W, 0, 0, ARCH_AT),
         (JEQ, 1, 0, arch),
-        (RET, 0, 0, REFUSED),
+        (RET, 0, 0, foreign),
         (LD_W, 0, 0, NR_AT),
         *search(runs),
     ]
@@ -129,16 +136,22 @@ def program(actions: Mapping[int, Action], default: int, arch: int = AUDIT_ARCH_
     return b"".join(struct.pack("=HBBI", *i) for i in code)
 
 
-def path_tier(numbers: Mapping[str, int], calls: Iterable[Call] = CALLS) -> bytes:
+def path_tier(
+    numbers: Mapping[str, int], calls: Iterable[Call] = CALLS, *, told: bool = False
+) -> bytes:
     """The program of the path tier: every row's `stop` and `when`, ENOSYS for the rest.
 
     The rest is every number that `calls` has no row for, the x32 calls and those of i386:
     a call that nobody described must not walk out of the view.
 
+    `told`: what gets ENOSYS stops first, so that --trace and --summary can name it.
+
     Errors: KeyError for a row that `numbers` does not know.
     """
-    actions = {numbers[c.name]: Action(RETURNS[c.stop], c.when) for c in calls}
-    return program(actions, default=REFUSED)
+    refused = TOLD if told else REFUSED
+    returns = RETURNS | {Stop.REFUSE: refused}
+    actions = {numbers[c.name]: Action(returns[c.stop], c.when) for c in calls}
+    return program(actions, default=refused, foreign=refused)
 
 
 MESSAGES = ("sendmsg", "recvmsg", "recvmmsg", "pidfd_getfd")
@@ -149,15 +162,13 @@ def message_tier(numbers: Mapping[str, int]) -> bytes:
 
     It is stacked on the path tier, which has refused already what nobody described.
     """
-    actions = {numbers[name]: Action(SECCOMP_RET_TRACE) for name in MESSAGES}
+    actions = {numbers[name]: Action(TRACED) for name in MESSAGES}
     return program(actions, default=SECCOMP_RET_ALLOW)
 
 
 def descriptor_tier(numbers: Mapping[str, int], calls: Iterable[Call] = CALLS) -> bytes:
     """For a process that has an emulated descriptor: every row's `held`."""
-    actions = {
-        numbers[c.name]: Action(SECCOMP_RET_TRACE, c.held) for c in calls if c.held is not None
-    }
+    actions = {numbers[c.name]: Action(TRACED, c.held) for c in calls if c.held is not None}
     return program(actions, default=SECCOMP_RET_ALLOW)
 
 
@@ -166,7 +177,7 @@ MAPPINGS = ("munmap", "mremap", "msync")
 
 def mapping_tier(numbers: Mapping[str, int]) -> bytes:
     """For a process that has an emulated file mapped: when it may be written back."""
-    actions = {numbers[name]: Action(SECCOMP_RET_TRACE) for name in MAPPINGS}
+    actions = {numbers[name]: Action(TRACED) for name in MAPPINGS}
     return program(actions, default=SECCOMP_RET_ALLOW)
 
 

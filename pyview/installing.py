@@ -46,6 +46,9 @@ class Loop(Protocol):
     def start(self, tid: int, procedure: Procedure) -> None:
         """Begin a procedure in a task that is not stopped."""
 
+    def tells_all(self, picture: Any) -> bool:
+        """Whether someone wants to hear of each call of a view, those too that are refused."""
+
     def filtered(self, tid: int, instructions: int) -> None:
         """A process has its filter."""
 
@@ -55,7 +58,7 @@ class Installer:
 
     def __init__(self, loop: Loop) -> None:
         self._loop = loop
-        self._path_tier = b""
+        self._path_tiers: dict[bool, bytes] = {}  # with what is refused told, or not
         self._tiers: dict[str, bytes] = {}
         self._rounds: list[_Round] = []
         self._queued: dict[int, _Round] = {}
@@ -65,10 +68,7 @@ class Installer:
 
         `virtual`: emulated descriptors may reach any of them, so all stop for messages, too.
         """
-        if not self._path_tier:
-            from pyview.filter import path_tier
-
-            self._path_tier = path_tier(self._loop.numbers)
+        self._path_tier(picture)  # made before anybody is stopped for it
         turn = _Round(picture, then, virtual)
         self._rounds.append(turn)
         self._go_on(turn)
@@ -148,7 +148,7 @@ class Installer:
             raise Lost
         try:
             if not record.filtered:
-                yield from self._path(tid)
+                yield from self._path(tid, self._path_tier(turn.picture))
             if turn.virtual:
                 yield from self.stop_for_messages(tid)
         except OSError as error:
@@ -156,28 +156,36 @@ class Installer:
             turn.failed |= {other.tid for other in _threads(tid)}
         yield from let_go(tid)
 
-    def _path(self, tid: int) -> Generator[Step, Any, None]:
+    def _path_tier(self, picture: Any) -> bytes:
+        told = self._loop.tells_all(picture)
+        if told not in self._path_tiers:
+            from pyview.filter import path_tier
+
+            self._path_tiers[told] = path_tier(self._loop.numbers, told=told)
+        return self._path_tiers[told]
+
+    def _path(self, tid: int, program: bytes) -> Generator[Step, Any, None]:
         """Put the path tier on the process of a stopped task."""
         try:
-            listener = yield from self._install(tid)
+            listener = yield from self._install(tid, program)
         except OSError as error:
             if error.errno != errno.EBUSY:  # else it was forked by one that had it already
                 raise
         else:
             core.listen(listener)
-            self._loop.filtered(tid, len(self._path_tier) // 8)
+            self._loop.filtered(tid, len(program) // 8)
         for other in _threads(tid):
             other.filtered = 1
 
-    def _install(self, tid: int) -> Generator[Step, Any, int]:
+    def _install(self, tid: int, program: bytes) -> Generator[Step, Any, int]:
         numbers = self._loop.numbers
         try:
             flags = SYNCED_LISTENER | WAIT_KILLABLE
-            return (yield from install(tid, self._path_tier, numbers, flags))
+            return (yield from install(tid, program, numbers, flags))
         except OSError as error:
             if error.errno != errno.EINVAL:  # Linux < 5.19 has no WAIT_KILLABLE
                 raise
-        return (yield from install(tid, self._path_tier, numbers, SYNCED_LISTENER))
+        return (yield from install(tid, program, numbers, SYNCED_LISTENER))
 
 
 def _threads(tid: int) -> list[Any]:

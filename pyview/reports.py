@@ -3,17 +3,24 @@
 
 from __future__ import annotations
 
+import errno
 import os
 from collections import Counter
 from collections.abc import Iterator
 from typing import Any
 
+from pyview import core
 from pyview.paths import cover_of
 from pyview.task import Task
 from pyview.verdicts import At, Done, Emulate, Give, Opened, Real
 from pyview.view import View
 
 MINE = ("pyview/tracer.py", "pyview/procedures.py")  # frames above a module's edge
+
+#: What says that nobody answers such a call: a module that has no such operation, or the core.
+REFUSALS = {errno.ENOSYS: "ENOSYS", errno.EOPNOTSUPP: "EOPNOTSUPP"}
+#: Other errnos that say so, of calls which on some files are not to be (docs/limits.md).
+BY_DESIGN = {("io_submit", errno.EINVAL): "EINVAL", ("chroot", errno.EPERM): "EPERM"}
 
 
 class Reports:
@@ -24,6 +31,7 @@ class Reports:
         self._tags: dict[tuple[int, int], frozenset[str]] = {}  # (view, process or 0 for all)
         self._quiet = not (trace or summary)  # nobody wants to hear of calls
         self._counts: Counter[tuple[str, str, str]] = Counter()
+        self._refused: Counter[tuple[str, str, str]] = Counter()
 
     def write(self, text: str) -> None:
         """Some lines; that nobody reads them is no error."""
@@ -72,16 +80,25 @@ class Reports:
         """A call has been answered."""
         if self._quiet:
             return
-        who = _who(task, verdict)
+        value = verdict.value if isinstance(verdict, Emulate) else None
+        name = REFUSALS.get(-value, BY_DESIGN.get((task.call.name, -value), "")) if value else ""
+        self._tell(task, value, "refused" if name else _what(verdict), name, _who(task, verdict))
+
+    def refused(self, task: Task, who: str) -> None:
+        """A call has got ENOSYS that never was to be answered."""
+        if not self._quiet:
+            self._tell(task, -errno.ENOSYS, "refused", "ENOSYS", who)
+
+    def _tell(self, task: Task, value: int | None, what: str, refusal: str, who: str) -> None:
         if self.summary:
-            self._counts[(who, _what(verdict), task.call.name)] += 1
+            counts = self._refused if refusal else self._counts
+            counts[(who, refusal or what, task.call.name)] += 1
         if self.trace or (self._tags and self._wanted("s", task.view, task.tid)):
             from pyview.printer import format_call, format_result
 
             line = format_call(task.call, task.args, _quiet_peek(task))
-            value = verdict.value if isinstance(verdict, Emulate) else None
             end = "" if value is None else " " + format_result(task.call, value)
-            self.write(f"[{task.tid}] {line}{end} <{_what(verdict)}: {who}>\n")
+            self.write(f"[{task.tid}] {line}{end} <{what}: {who}>\n")
 
     def total(self, counts: tuple[int, int, int, int]) -> None:
         """The table of --summary."""
@@ -90,16 +107,22 @@ class Reports:
         listener, tracer, python, served = counts
         lines = [f"pyview: {listener + tracer} calls stopped ({listener} listener, {tracer} tracer)"
                  f", {served} served in C, {python} reports to Python\n"]  # fmt: skip
-        for (who, what, name), n in sorted(self._counts.items(), key=lambda item: -item[1]):
-            lines.append(f"{n:9}  {what:10}  {name:20}  {who}\n")
+        lines += _rows(self._counts)
+        if self._refused:
+            lines += [f"pyview: {self._refused.total()} calls refused\n", *_rows(self._refused)]
         self.write("".join(lines))
+
+
+def _rows(counts: Counter[tuple[str, str, str]]) -> Iterator[str]:
+    for (who, what, name), n in sorted(counts.items(), key=lambda item: -item[1]):
+        yield f"{n:9}  {what:10}  {name:20}  {who}\n"
 
 
 def _quiet_peek(task: Task) -> Any:
     def peek(address: int, length: int) -> bytes:
         try:
             return task.peek(address, length)
-        except OSError:
+        except (OSError, core.Gone):  # it may be over already, and the task with it
             return b""
 
     return peek

@@ -476,6 +476,7 @@ PROCESS: tuple[Call, ...] = (
     call("kcmp",        K, *n("pid1", "pid2", "type", "idx1", "idx2")),
 )
 
+X32 = 0x40000000  # __X32_SYSCALL_BIT
 PROCMAP_QUERY = 0xC0686611  # of /proc/PID/maps, Linux 6.11: linux/fs.h
 MSG_NAME = "the name of a unix datagram peer in msg_name is not translated"
 SOCKETS: tuple[Call, ...] = (

@@ -24,7 +24,7 @@ from pyview.procedures import (
 )
 from pyview.reports import Reports
 from pyview.services import Services
-from pyview.syscalls import BY_NAME, Call
+from pyview.syscalls import BY_NAME, X32, Call, Route, ptr
 from pyview.task import Task
 from pyview.verdicts import (
     Asleep,
@@ -41,6 +41,10 @@ from pyview.verdicts import (
     Work,
 )
 from pyview.view import View
+
+#: Of calls that no table knows: six registers.
+UNKNOWN = ptr(*(f"arg{n}" for n in range(1, 7)))
+REFUSED_BY = {core.ROW: "core", core.ARCH: "core", core.OTHER: "its own filter"}
 
 
 class Tracer(Asking):
@@ -89,6 +93,8 @@ class Tracer(Asking):
                 self._advance(stop)
             elif kind == core.TRACED:
                 self._call(stop, listener=False)
+            elif kind in (core.TOLD, core.REFUSED):
+                self._told(stop)
             elif kind == core.READY:
                 if not self.emulation.ready(stop.tid):
                     serve()
@@ -112,6 +118,42 @@ class Tracer(Asking):
         self.emulation.workers.finish_all()
 
     # -- calls -------------------------------------------------------------------------------
+    def _told(self, stop: Stop) -> None:
+        """C has decided on a call, and says so because all is to be told."""
+        record = core.task(stop.tid)
+        foreign = stop.kind == core.REFUSED and stop.message == core.ARCH
+        known = None if foreign else self._calls.get(stop.nr)
+        call = known or Call(_number_as_name(stop.nr, foreign), Route.REFUSE, UNKNOWN)
+        if record is not None:
+            task = self._task(record, call, stop)
+            if stop.kind == core.REFUSED:
+                self.reports.refused(task, REFUSED_BY[int(stop.message)])
+            else:
+                self.reports.call(task, self._decided(task, stop))
+        if stop.listener < 0:
+            core.resume(stop.tid)
+        elif not stop.answered:
+            core.let_run(stop.listener, stop.id)
+
+    def _decided(self, task: Task, stop: Stop) -> Verdict:
+        """What C did, as a handler would have said it."""
+        if not stop.answered:
+            return Real()
+        if stop.listener >= 0:
+            return At("", int(stop.domain), {})
+        if task.known is not None:
+            task.object(task.known[0])  # whose file it is
+        return Emulate(int(stop.value))
+
+    def _task(self, record: Any, call: Call, stop: Stop) -> Task:
+        task = Task(
+            record, self._by_picture[record.view], call, tuple(stop.args), self.emulation,
+            self.reports.debug,
+        )  # fmt: skip
+        if stop.object:
+            task.known = (int(stop.object_fd), int(stop.object))
+        return task
+
     def _call(self, stop: Stop, *, listener: bool) -> None:
         """Answer the call at which a task has stopped."""
         record = core.task(stop.tid)
@@ -126,12 +168,7 @@ class Tracer(Asking):
                 int(stop.tid), revealed(stop.tid, stop.nr, stop.listener, stop.id, prctl), stop
             )
             return
-        task = Task(
-            record, self._by_picture[record.view], call, tuple(stop.args), self.emulation,
-            self.reports.debug,
-        )  # fmt: skip
-        if stop.object:
-            task.known = (int(stop.object_fd), int(stop.object))
+        task = self._task(record, call, stop)
         try:
             answer, handler = self._first(task, int(stop.value) if listener else 0)
             self._carry_on(task, handler, answer, stop, listener)
@@ -279,10 +316,20 @@ class Tracer(Asking):
         else:
             self._step(tid, procedure, stop, stop)
 
+    def tells_all(self, picture: Any) -> bool:
+        return self.reports.wants_all(self._by_picture[picture])
+
     def filtered(self, tid: int, instructions: int) -> None:
         view = self.view_of(tid)
         if view is not None:
             self.reports.debug("f", view, tid, instructions, "instructions")
+
+
+def _number_as_name(number: int, foreign: bool) -> str:
+    """What a call is called that no row describes."""
+    if foreign:
+        return f"i386_call_{number}"
+    return f"x32_call_{number & ~X32}" if number > 0 and number & X32 else f"call_{number}"
 
 
 def _run_there(task: Task, verdict: At) -> Handler:

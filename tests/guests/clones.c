@@ -19,6 +19,8 @@ static void in_the_world(void)
 	if (loaded())
 		OK(stat("/unreal/unreal/etc", &s));
 	OK(stat(".", &s));
+	if (loaded())
+		IS(atoi(target("/proc/self/pyview"))); /* the core's, which only views know */
 }
 
 static long status_of(pid_t child)

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later
- * A program's own seccomp filter works as it wrote it: its errors, its kill, its no_new_privs. */
+ * A program's own seccomp filter works as it wrote it: its errors, its kill, its no_new_privs, and
+ * ENOSYS for what it leaves to a tracer that there is not. */
 #include "guest.h"
 #include <linux/filter.h>
 #include <linux/seccomp.h>
@@ -34,6 +35,15 @@ static void errors(void)
 	SAME(get("../f"), "1");
 }
 
+static void leaves_to_a_tracer(void)
+{
+	install(SYS_getppid, SECCOMP_RET_TRACE | 5);
+	ERR(syscall(SYS_getppid), ENOSYS);
+	install(SYS_mkdir, SECCOMP_RET_TRACE);
+	ERR(syscall(SYS_mkdir, "left", 0755), ENOSYS);
+	OK(syscall(SYS_mkdirat, AT_FDCWD, "left", 0755));
+}
+
 static void kills(void)
 {
 	install(SYS_uname, SECCOMP_RET_KILL_PROCESS);
@@ -46,6 +56,7 @@ int main(void)
 	int status;
 
 	in_child(errors);
+	in_child(leaves_to_a_tracer);
 	pid_t child = OK(fork());
 	if (!child) {
 		kills();

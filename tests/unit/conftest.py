@@ -263,7 +263,7 @@ class World:
 
     def stop(self, kind, **more):
         start = {"kind": kind, "tid": TID, "message": 0, "listener": 4, "id": 77, "value": 0}
-        start |= {"object": 0, "object_fd": 0}
+        start |= {"object": 0, "object_fd": 0, "answered": 0}
         nr = self.tracer.numbers["stat"]
         return SimpleNamespace(**{**start, "nr": nr, "args": [0] * 6, "key": 99, **more})
 

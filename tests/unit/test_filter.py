@@ -14,6 +14,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from pyview import filter as tier
+from pyview._core import lib
 from pyview.filter import (
     AUDIT_ARCH_I386,
     AUDIT_ARCH_X86_64,
@@ -26,7 +27,8 @@ from pyview.filter import (
     SECCOMP_RET_KILL_PROCESS,
     SECCOMP_RET_TRACE,
     SECCOMP_RET_USER_NOTIF,
-    X32_SYSCALL_BIT,
+    TOLD,
+    TRACED,
     Action,
     descriptor_tier,
     mapping_tier,
@@ -35,7 +37,7 @@ from pyview.filter import (
     program,
     run,
 )
-from pyview.syscalls import BY_NAME, CALLS, Stop, When
+from pyview.syscalls import BY_NAME, CALLS, X32, Stop, When
 
 pytestmark = pytest.mark.skipif(not oracle.HEADER.exists(), reason="no x86-64 kernel headers")
 
@@ -77,7 +79,7 @@ def test_a_number_without_a_row_is_ENOSYS(nr, args):
 
 @given(st.integers(0, TOP), six)
 def test_calls_of_other_kinds_are_ENOSYS(nr, args):
-    assert run(PATH_TIER, nr | X32_SYSCALL_BIT, args).value == REFUSED
+    assert run(PATH_TIER, nr | X32, args).value == REFUSED
     assert run(PATH_TIER, nr, args, arch=AUDIT_ARCH_I386).value == REFUSED
     assert run(PATH_TIER, -1, args).value == REFUSED
 
@@ -96,8 +98,22 @@ def test_the_program_is_short():
 
 def test_every_kind_of_answer_is_used():
     values = {run(PATH_TIER, nr).value for nr in range(TOP)}
-    assert values == {SECCOMP_RET_ALLOW, SECCOMP_RET_TRACE, SECCOMP_RET_USER_NOTIF, REFUSED}
+    assert values == {SECCOMP_RET_ALLOW, TRACED, SECCOMP_RET_USER_NOTIF, REFUSED}
     assert run(PATH_TIER, oracle.numbers()["restart_syscall"]).value == SECCOMP_RET_ALLOW
+
+
+@given(st.integers(0, TOP), six)
+def test_what_is_refused_can_be_told(nr, args):
+    told = path_tier(oracle.numbers(), told=True)
+    plain = run(PATH_TIER, nr, args).value
+    assert run(told, nr, args).value == (TOLD if plain == REFUSED else plain)
+    assert run(told, nr, args, arch=AUDIT_ARCH_I386).value == TOLD
+    assert run(told, nr | X32, args).value == TOLD
+
+
+def test_stops_say_that_they_are_ours():
+    assert TRACED == SECCOMP_RET_TRACE | lib.PV_SECCOMP_OURS
+    assert TOLD == SECCOMP_RET_TRACE | lib.PV_SECCOMP_REFUSED
 
 
 def test_a_row_without_a_number_is_an_error():
@@ -153,8 +169,8 @@ F_DUPFD, F_GETFD, F_SETFD, F_GETFL, F_SETLK, F_DUPFD_CLOEXEC = 0, 1, 2, 3, 6, 10
 
 def stops(prog: bytes, name: str, *args: int) -> bool:
     value = run(prog, oracle.numbers()[name], (*args, *NO_ARGS)[:6]).value
-    assert value in (SECCOMP_RET_ALLOW, SECCOMP_RET_TRACE)
-    return value == SECCOMP_RET_TRACE
+    assert value in (SECCOMP_RET_ALLOW, TRACED)
+    return value == TRACED
 
 
 @given(st.integers(0, TOP), six)
@@ -162,7 +178,7 @@ def test_the_descriptor_tier_answers_as_the_table(nr, args):
     row = BY_NUMBER.get(nr)
     held = row is not None and row.held is not None
     wanted = held and (not row.held or any(when.holds(args) for when in row.held))
-    assert run(HELD, nr, args).value == (SECCOMP_RET_TRACE if wanted else SECCOMP_RET_ALLOW)
+    assert run(HELD, nr, args).value == (TRACED if wanted else SECCOMP_RET_ALLOW)
 
 
 def test_calls_that_use_a_descriptor_stop():
@@ -265,7 +281,7 @@ def test_the_kernel_takes_the_program():
 
 
 def test_the_kernel_refuses_what_has_no_row():
-    calls = [(9999,), (470,), (-1,), (X32_SYSCALL_BIT | number("getpid"),), (512,), (337,)]
+    calls = [(9999,), (470,), (-1,), (X32 | number("getpid"),), (512,), (337,)]
     assert under(PATH_TIER, *calls) == [-errno.ENOSYS] * len(calls)
 
 

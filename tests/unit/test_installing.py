@@ -10,6 +10,7 @@ from types import SimpleNamespace
 import pytest
 
 from pyview import core, installing
+from pyview.filter import path_tier
 from pyview.installing import SYNCED, SYNCED_LISTENER, WAIT_KILLABLE, Installer
 from pyview.procedures import WAIT, Lost
 
@@ -22,6 +23,7 @@ class Loop:
         self.running = {}
         self.steps = {}
         self.told = []
+        self.all_told = False
         self.installed = []
         self.installer = Installer(self)
 
@@ -34,6 +36,9 @@ class Loop:
             self.steps[tid] = next(procedure)
         except StopIteration:
             self.end(tid)
+
+    def tells_all(self, picture):
+        return self.all_told
 
     def filtered(self, tid, instructions):
         self.installed.append((tid, instructions))
@@ -260,3 +265,21 @@ def test_who_has_the_path_tier_gets_the_rest(world, loop):
 def test_who_sleeps_deeply():
     assert not installing._sleeps_deeply(os.getpid())
     assert installing._sleeps_deeply(0x7FFFFFF0)
+
+
+def test_where_all_is_told_what_is_refused_stops(world, loop, monkeypatch):
+    """The tier that tells is made once, and not for those who did not ask."""
+    programs = []
+    install = world.install
+
+    def noted(tid, program, *more):
+        programs.append(program)
+        return install(tid, program, *more)
+
+    monkeypatch.setattr(installing, "install", noted)
+    for told in (False, True):
+        loop.all_told = told
+        world.records[4].filtered = 0
+        loop.install_in("another view", loop.told.append)
+        loop.stops(4, core.TRAP)
+    assert programs == [path_tier(loop.numbers), path_tier(loop.numbers, told=True)]

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import signal
 import subprocess
@@ -10,6 +11,7 @@ import subprocess
 import pytest
 from playbook import Nobody
 
+from pyview import core
 from pyview.paths import cover_of
 from pyview.reports import Reports
 from pyview.verdicts import At, Done, Emulate, Give, Real
@@ -87,6 +89,15 @@ def test_memory_that_cannot_be_read_is_no_error(said, view):
     assert said().endswith(" <kernel: kernel>\n")
 
 
+def test_a_task_that_has_gone_is_no_error(said, view, monkeypatch):
+    def gone(self, address, length):
+        raise core.Gone
+
+    monkeypatch.setattr(Nobody, "peek", gone)
+    Reports(said.fd, True, False).call(calling(view), Real())
+    assert said().startswith("[100] access(")
+
+
 def test_without_trace_or_tags_a_call_is_no_line(said, view):
     reports = Reports(said.fd, False, False)
     reports.call(calling(view), Real())
@@ -127,6 +138,35 @@ def test_the_summary_counts_who_did_what(said, view):
         ("4", "redirected", "access", "core"),
     ]
     assert int(lines[0].split()[0]) == 4
+
+
+def test_what_was_refused_has_a_table_of_its_own(said, view):
+    reports = Reports(said.fd, True, True)
+    for number in (errno.ENOSYS, errno.EOPNOTSUPP, errno.EOPNOTSUPP, errno.ENOENT):
+        reports.call(calling(view), Emulate(-number))
+    reports.refused(calling(view), "its own filter")
+    caller = Nobody(view).calls("io_submit", 1, 1, 0)
+    caller.asked = view.mounts[1]
+    reports.call(caller, Emulate(-errno.EINVAL))
+    kinds = [line.rpartition("<")[2] for line in said().splitlines()]
+    assert kinds == [
+        *["refused: core>"] * 3, "emulated: core>", "refused: its own filter>", "refused: unreal>"
+    ]  # fmt: skip
+    reports.total((5, 6, 7, 8))
+    at = said().splitlines().index("pyview: 5 calls refused")
+    rows = {tuple(line.split(maxsplit=3)) for line in said().splitlines()[at + 1 :]}
+    assert rows == {
+        ("2", "EOPNOTSUPP", "access", "core"),
+        ("1", "ENOSYS", "access", "core"),
+        ("1", "ENOSYS", "access", "its own filter"),
+        ("1", "EINVAL", "io_submit", "unreal"),
+    }
+    assert "1  emulated    access" in said()
+
+
+def test_nobody_hears_of_a_refusal_who_has_not_asked(said, view):
+    Reports(said.fd, False, False).refused(calling(view), "core")
+    assert said() == ""
 
 
 # -- debug tags ----------------------------------------------------------------------------------

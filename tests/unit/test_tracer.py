@@ -13,6 +13,8 @@ import pytest
 from pyview import core
 from pyview.api import File, Tree, attributes
 from pyview.openfile import OpenFile
+from pyview.syscalls import X32
+from pyview.task import Task
 from pyview.verdicts import At, Emulate, Give, Opened, Real, Work
 from pyview.view import Mount
 
@@ -67,6 +69,64 @@ def test_who_has_gone_needs_no_answer(world):
 
 def test_a_call_that_nobody_knows_runs(world):
     assert world.runs(world.stop(core.TRACED, nr=100000)) == [("resume", TID)]
+
+
+# -- what C has decided ----------------------------------------------------------------------------
+
+
+@pytest.fixture
+def told(world, monkeypatch):
+    """What the reports hear of calls, as (name, verdict or who refused it)."""
+    heard = []
+    for name in ("call", "refused"):
+        monkeypatch.setattr(
+            world.tracer.reports, name, lambda task, what: heard.append((task.call.name, what))
+        )
+    return heard
+
+
+def test_what_C_decides_is_told_and_runs(world, told):
+    stops = (
+        world.stop(core.TOLD, listener=-1),
+        world.stop(core.TOLD, listener=-1, value=-9, answered=1),
+        world.stop(core.TOLD),
+        world.stop(core.TOLD, domain=3, answered=1),
+    )
+    assert world.runs(*stops) == [("resume", TID), ("resume", TID), ("let_run", 4, 77)]
+    wanted = [Real(), Emulate(-9), Real(), At("", 3, {})]
+    assert told == [("stat", verdict) for verdict in wanted]
+
+
+def test_whose_file_C_has_read_is_told(world, told, monkeypatch):
+    asked = []
+    monkeypatch.setattr(Task, "object", lambda task, fd: asked.append((fd, task.known)))
+    world.runs(world.stop(core.TOLD, listener=-1, object=5, object_fd=7, value=1, answered=1))
+    assert asked == [(7, (7, 5))]
+
+
+@pytest.mark.parametrize(
+    ("number", "why", "heard"),
+    [
+        ("io_uring_setup", core.ROW, ("io_uring_setup", "core")),
+        (9999, core.ROW, ("call_9999", "core")),
+        (-5, core.ROW, ("call_-5", "core")),
+        (X32 | 39, core.ROW, ("x32_call_39", "core")),
+        (20, core.ARCH, ("i386_call_20", "core")),
+        ("getppid", core.OTHER, ("getppid", "its own filter")),
+    ],
+)
+def test_what_is_refused_is_told_by_its_name(world, told, number, why, heard):
+    nr = world.tracer.numbers[number] if isinstance(number, str) else number
+    assert world.runs(world.stop(core.REFUSED, listener=-1, nr=nr, message=why)) == [
+        ("resume", TID)
+    ]
+    assert told == [heard]
+
+
+def test_a_task_that_has_gone_tells_nothing(world, told):
+    world.records.clear()
+    assert world.runs(world.stop(core.REFUSED, listener=-1)) == [("resume", TID)]
+    assert told == []
 
 
 def test_a_given_descriptor_is_closed_afterwards(world, tmp_path):
