@@ -336,11 +336,14 @@ int pv_dispatch_traced(struct pv_task *t, struct pv_stop *s)
 	case SYS_symlinkat:
 		note_symlink(t, s->args[0]);
 		break;
+	case SYS_linkat:
+		if (s->args[4] & AT_EMPTY_PATH)
+			return PV_TO_PYTHON;
+		/* fall through */
 	case SYS_rename:
 	case SYS_renameat:
 	case SYS_renameat2:
 	case SYS_link:
-	case SYS_linkat:
 		note_rename(t, s, call);
 		break;
 	case SYS_mount:

@@ -153,6 +153,24 @@ class Tree:
         """
         return None
 
+    def backing(self, path: str) -> str | None:
+        """The kernel's file that `path` shows, for what only the kernel can do; None: none.
+
+        Watch it (inotify(7), fanotify(7)), tell a handle of it, execute it when it can't be read.
+        """
+        return None
+
+    def tmpfile(self, path: str, flags: int, mode: int) -> File:
+        """A new file without a name, where the directory `path` is: O_TMPFILE.
+
+        `flags` and `mode` as for `open`.  Errors: EOPNOTSUPP.
+        """
+        raise refuse(errno.EOPNOTSUPP, path)
+
+    def link_file(self, path: str, file: File) -> None:
+        """Give a file that `tmpfile` has made a name.  Errors: ENOENT."""
+        raise refuse(errno.ENOENT, path)
+
     def statvfs(self, path: str) -> os.statvfs_result:
         """How large the file system is.  Here: nothing is known."""
         return os.statvfs_result((4096, 4096, 0, 0, 0, 0, 0, 0, 0, 255))

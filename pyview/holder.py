@@ -128,6 +128,14 @@ class Holder:
     def renamed(self, old: Found, new: Found) -> None:
         self.session.descriptors.renamed(old, new)
 
+    def nameless(self, found: Found) -> OpenFile | None:
+        if "/#" not in found.name:
+            return None
+        for opened in self.session.descriptors.opened():
+            if opened.nameless and opened.name == found.name:
+                return opened
+        return None
+
     def runs(self, found: Found) -> bool:
         place = self.session.descriptors.known_place(found.name)
         return bool(place) and any(

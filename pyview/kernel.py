@@ -122,6 +122,9 @@ class Kernel(Tree):
     def socket(self, path: str) -> str:
         return path
 
+    def backing(self, path: str) -> str:
+        return path
+
     def statvfs(self, path: str) -> os.statvfs_result:
         return os.statvfs(self._short(path))
 
@@ -139,6 +142,15 @@ class Kernel(Tree):
 
     def open(self, path: str, flags: int, mode: int = 0o777) -> File:
         return KernelFile(os.open(self._short(path), flags | os.O_CLOEXEC | os.O_NOCTTY, mode))
+
+    def tmpfile(self, path: str, flags: int, mode: int) -> File:
+        return KernelFile(os.open(self._short(path), flags | os.O_CLOEXEC, mode))
+
+    def link_file(self, path: str, file: File) -> None:
+        if not isinstance(file, KernelFile):
+            raise refuse(errno.EXDEV, path)
+        # With a directory given, and unused, Python calls linkat(2), which follows the link.
+        os.link(f"/proc/self/fd/{file.fd}", self._short(path), src_dir_fd=file.fd)
 
 
 class KernelFile(File):

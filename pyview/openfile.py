@@ -19,8 +19,9 @@ from pyview.view import Mount
 O_PATH = 0o10000000
 O_LARGEFILE = 0o100000  # what fcntl(F_GETFL) shows of every file that open(2) made
 SETTABLE = os.O_APPEND | os.O_NONBLOCK | os.O_ASYNC | os.O_DIRECT | os.O_NOATIME  # by F_SETFL
-KEPT = SETTABLE | os.O_ACCMODE | os.O_SYNC | os.O_DSYNC | O_PATH | os.O_DIRECTORY | os.O_NOFOLLOW
+TMPFILE_BIT = os.O_TMPFILE & ~os.O_DIRECTORY
 KEPT_OF_PATHS = O_PATH | os.O_DIRECTORY | os.O_NOFOLLOW
+KEPT = SETTABLE | KEPT_OF_PATHS | TMPFILE_BIT | os.O_ACCMODE | os.O_SYNC | os.O_DSYNC
 # What the access mode lets: with O_ACCMODE itself, which open(2) takes, nothing.
 READS, WRITES = (os.O_RDONLY, os.O_RDWR), (os.O_WRONLY, os.O_RDWR)
 LARGEST = (1 << 63) - 1  # MAX_LFS_FILESIZE, bytes
@@ -56,7 +57,7 @@ class OpenFile:
 
     __slots__ = (
         "at", "created", "file", "flags", "in_c", "key", "kind", "listing", "lockers", "mount",
-        "name", "pages", "polls", "rest", "shown_ready", "socket", "tree",
+        "name", "nameless", "pages", "polls", "rest", "shown_ready", "socket", "tree",
     )  # fmt: skip
 
     def __init__(
@@ -66,6 +67,7 @@ class OpenFile:
         self.tree: Tree = mount.tree
         self.flags = flags & (KEPT_OF_PATHS if flags & O_PATH else KEPT)
         self.created = False
+        self.nameless = False  # made by O_TMPFILE
         self.kind = stat.S_IFMT(st.st_mode)
         self.key = (st.st_dev, st.st_ino)
         self.at: Position = Position()
@@ -88,6 +90,14 @@ class OpenFile:
     @property
     def is_directory(self) -> bool:
         return self.kind == stat.S_IFDIR
+
+    def get_name(self, rest: str) -> None:
+        """A file that was made without a name gets one; proc goes on to show that it had none.
+
+        Errors: ENOENT when it can't.
+        """
+        self.tree.link_file(rest, self.file)
+        self.rest = rest
 
     def attributes(self) -> os.stat_result:
         """What fstat(2) says."""

@@ -227,7 +227,10 @@ class Task(Proc):
 
     def program_head(self, found: Found, size: int) -> bytes:
         if found.real is None:
-            file = found.tree.open(found.rest, os.O_RDONLY)
+            try:
+                file = found.tree.open(found.rest, os.O_RDONLY)
+            except PermissionError:
+                return b""  # execute-only
             try:
                 return file.pread(size, 0)
             finally:

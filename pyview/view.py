@@ -252,7 +252,8 @@ def _handed_down(operation: str) -> Any:
 
 for _operation in (
     *("lstat", "readlink", "listdir", "entries", "access", "open", "unlink", "mkdir", "rmdir"),
-    *("chmod", "chown", "utime", "truncate", "mknod", "statvfs", "socket"),
+    *("chmod", "chown", "utime", "truncate", "mknod", "statvfs", "socket", "backing"),
+    *("tmpfile", "link_file"),
     *("getxattr", "setxattr", "listxattr", "removexattr"),
 ):
     setattr(Past, _operation, _handed_down(_operation))

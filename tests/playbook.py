@@ -274,6 +274,10 @@ class Nobody:
     def renamed(self, old: Found, new: Found) -> None:
         self.notes.append(("renamed", old.name, new.name))
 
+    def nameless(self, found: Found) -> OpenFile | None:
+        made = (file for file in self.objects.values() if file.nameless)
+        return next((file for file in made if file.name == found.name), None)
+
     def runs(self, found: Found) -> bool:
         return found.name in self.running
 

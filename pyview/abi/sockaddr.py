@@ -18,3 +18,8 @@ def unix_name(data: bytes) -> bytes | None:
 def unix_address(name: bytes) -> bytes:
     """The address of a socket file, with a NUL where there is room for one."""
     return AF_UNIX.to_bytes(2, "little") + (name + b"\0")[:PATH_SIZE]
+
+
+def shown_address(name: bytes) -> bytes:
+    """The same as getsockname(2) gives it: always with a NUL, also where none was given."""
+    return AF_UNIX.to_bytes(2, "little") + name + b"\0"

@@ -11,6 +11,7 @@ import os
 import stat
 import struct
 from collections.abc import Callable
+from typing import NamedTuple
 
 from pyview.abi.stat import BILLION
 from pyview.abi.words import as_fd, signed
@@ -27,7 +28,8 @@ O_PATH_FLAGS = O_PATH | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 OPEN_FLAGS = 0o37777703  # VALID_OPEN_FLAGS: openat2 refuses any other
 RESOLVE_SCOPED, RESOLVE_CACHED, RESOLVE_KNOWN = 0x18, 0x20, 0x3F
 HOW_SIZE, PAGE = 24, 4096  # bytes
-XATTR_NAME_MAX, XATTR_SIZE_MAX = 255, 65536
+XATTR_NAME_MAX, XATTR_SIZE_MAX, XATTR_KNOWN = 255, 65536, 3
+XATTR_ARGS = struct.Struct("=QII")  # value, size, flags
 STATX_RESERVED = 0x80000000
 Times = tuple[int | None, int | None]
 
@@ -45,11 +47,17 @@ _FLAGS = {
     "setxattr": (4, 3),
     "lsetxattr": (4, 3),
     "fsetxattr": (4, 3),
+    "getxattrat": (2, AT_NOFOLLOW | AT_EMPTY_PATH),
+    "setxattrat": (2, AT_NOFOLLOW | AT_EMPTY_PATH),
+    "listxattrat": (2, AT_NOFOLLOW | AT_EMPTY_PATH),
+    "removexattrat": (2, AT_NOFOLLOW | AT_EMPTY_PATH),
 }
 
 
 def check(caller: Caller) -> None:
     """Raise what is wrong with the arguments whatever the name leads to."""
+    if caller.call.name in ("getxattrat", "setxattrat"):
+        _attribute_words(caller)
     if caller.call.name == "utimensat" and leaves_times(caller):
         return
     at, known = _FLAGS.get(caller.call.name, (0, -1))
@@ -217,9 +225,45 @@ def _moment(seconds: int, ns: int, now: int) -> int | None:
 # -- extended attributes -------------------------------------------------------------------------
 
 
+class Attribute(NamedTuple):
+    """Where a call of the xattr family has, or wants, a value or a list; and setxattr's flags."""
+
+    address: int
+    size: int
+    flags: int = 0
+
+
+def attribute(caller: Caller) -> Attribute:
+    """The arguments of such a call behind the name.  Errors: EINVAL, E2BIG, EFAULT."""
+    name, args = caller.call.name, caller.args
+    if name in ("getxattrat", "setxattrat"):
+        return _attribute_words(caller)
+    at = {"getxattr": 2, "setxattr": 2, "listxattr": 1}[caller.call.op]
+    at += 2 if name == "listxattrat" else 0
+    flags = as_fd(args[4]) if caller.call.op == "setxattr" else 0
+    return Attribute(args[at], args[at + 1], flags)
+
+
+def _attribute_words(caller: Caller) -> Attribute:
+    """A struct xattr_args: Linux fs/xattr.c.  Errors: EINVAL, E2BIG, EFAULT."""
+    size = caller.args[5]
+    if not XATTR_ARGS.size <= size <= PAGE:
+        raise refuse(errno.EINVAL if size < XATTR_ARGS.size else errno.E2BIG)
+    data = caller.peek(caller.args[4], size)
+    if len(data) < size:
+        raise refuse(errno.EFAULT)
+    if any(data[XATTR_ARGS.size :]):
+        raise refuse(errno.E2BIG)
+    found = Attribute(*XATTR_ARGS.unpack_from(data))
+    if found.flags & ~(0 if caller.call.op == "getxattr" else XATTR_KNOWN):
+        raise refuse(errno.EINVAL)
+    return found
+
+
 def attribute_name(caller: Caller) -> str:
     """The name of an extended attribute.  Errors: ERANGE, EFAULT."""
-    data = caller.peek(caller.args[1], XATTR_NAME_MAX + 1)
+    at = 3 if caller.call.name.endswith("xattrat") else 1
+    data = caller.peek(caller.args[at], XATTR_NAME_MAX + 1)
     name, end, _ = data.partition(b"\0")
     if not end and len(data) <= XATTR_NAME_MAX:
         raise refuse(errno.EFAULT)
@@ -230,19 +274,16 @@ def attribute_name(caller: Caller) -> str:
 
 def attribute_value(caller: Caller) -> bytes:
     """The value to be set.  Errors: E2BIG, EFAULT."""
-    size = caller.args[3]
+    address, size, _ = attribute(caller)
     if size > XATTR_SIZE_MAX:
         raise refuse(errno.E2BIG)
-    data = caller.peek(caller.args[2], size) if size else b""
+    data = caller.peek(address, size) if size else b""
     if len(data) < size:
         raise refuse(errno.EFAULT)
     return data
 
 
 def _attribute(caller: Caller) -> None:
-    """The calls with a struct xattr_args are left to programs that fall back to the others."""
-    if caller.call.name.endswith("xattrat"):
-        raise refuse(errno.ENOSYS)
     if caller.call.op != "listxattr":
         attribute_name(caller)
     if caller.call.op == "setxattr":

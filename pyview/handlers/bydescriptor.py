@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """Calls that act on an emulated descriptor's file where others have a name: "" or NULL.
 
-fstatat(fd, "", AT_EMPTY_PATH), futimens, fchownat...; and the f*xattr family.
+fstatat(fd, "", AT_EMPTY_PATH), futimens, fchownat...
 """
 
 from __future__ import annotations
@@ -11,12 +11,12 @@ import stat
 
 from pyview.abi.words import as_fd
 from pyview.api import refuse
-from pyview.handlers import arguments, trees
+from pyview.handlers import arguments, extended, trees
 from pyview.handlers.caller import AT_FDCWD, Caller
-from pyview.handlers.files import attributes, change, opened
+from pyview.handlers.files import attributes, change
 from pyview.openfile import O_PATH, OpenFile
 from pyview.syscalls import Null
-from pyview.verdicts import Emulate, Real, Verdict
+from pyview.verdicts import Emulate, Verdict
 
 
 def answer(caller: Caller, file: OpenFile, at: int) -> Verdict:
@@ -58,6 +58,8 @@ def answer(caller: Caller, file: OpenFile, at: int) -> Verdict:
         if file.kind != stat.S_IFLNK:
             raise refuse(errno.ENOENT)
         return trees.target(caller, file.tree.readlink(file.rest))
+    if operation in extended.ON_DESCRIPTORS:
+        return extended.ON_DESCRIPTORS[operation](caller)
     raise refuse(errno.EOPNOTSUPP)
 
 
@@ -89,40 +91,3 @@ def named(caller: Caller, at: int) -> None:
             raise refuse(errno.EFAULT)
     elif not (arg.null is Null.EMPTY and empty):
         raise refuse(errno.EFAULT)
-
-
-def getxattr(caller: Caller) -> Verdict:
-    """fgetxattr."""
-    file = opened(caller)
-    if file is None:
-        return Real()
-    value = change(file, "getxattr", arguments.attribute_name(caller))
-    return trees.sized(caller, 2, value)
-
-
-def setxattr(caller: Caller) -> Verdict:
-    """fsetxattr."""
-    file = opened(caller)
-    if file is None:
-        return Real()
-    arguments.check(caller)
-    name, value = arguments.attribute_name(caller), arguments.attribute_value(caller)
-    change(file, "setxattr", name, value, as_fd(caller.args[4]))
-    return Emulate(0)
-
-
-def listxattr(caller: Caller) -> Verdict:
-    """flistxattr."""
-    file = opened(caller)
-    if file is None:
-        return Real()
-    return trees.sized(caller, 1, trees.names_of(change(file, "listxattr")))
-
-
-def removexattr(caller: Caller) -> Verdict:
-    """fremovexattr."""
-    file = opened(caller)
-    if file is None:
-        return Real()
-    change(file, "removexattr", arguments.attribute_name(caller))
-    return Emulate(0)

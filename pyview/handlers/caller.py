@@ -114,6 +114,9 @@ class Caller(Protocol):
     def renamed(self, old: Found, new: Found) -> None:
         """Open files and directories have other names now."""
 
+    def nameless(self, found: Found) -> OpenFile | None:
+        """The open file that this is the name of in proc, when it was made without one."""
+
     def runs(self, found: Found) -> bool:
         """Whether some task of the session executes this file of a virtual tree."""
 

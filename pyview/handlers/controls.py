@@ -9,7 +9,7 @@ import stat
 import struct
 
 from pyview.abi import ioctl as requests
-from pyview.abi.words import as_fd, signed
+from pyview.abi.words import as_fd
 from pyview.api import refuse
 from pyview.handlers import mapping
 from pyview.handlers.caller import Caller
@@ -235,17 +235,3 @@ def epoll_ctl(caller: Caller) -> Verdict:
     if epoll is None and (file is None or file.polls):
         return Real()
     raise refuse(errno.EPERM if file is not None else errno.EINVAL)
-
-
-def io_submit(caller: Caller) -> Verdict:
-    """io_submit: an emulated descriptor among its requests is EINVAL before any of them runs."""
-    if signed(caller.args[1]) <= 0:
-        return Real()  # EINVAL, or nothing, says the kernel
-    count = min(caller.args[1], 1024)
-    pointers = caller.peek(caller.args[2], 8 * count)
-    for at in range(0, len(pointers) // 8 * 8, 8):
-        block = caller.peek(int.from_bytes(pointers[at : at + 8], "little"), 24)
-        fd = int.from_bytes(block[20:24], "little", signed=True)  # struct iocb: aio_fildes
-        if len(block) == 24 and caller.object(fd) is not None:
-            raise refuse(errno.EINVAL)
-    return Real()

@@ -39,7 +39,7 @@ def find(caller: Caller, dirfd_index: int | None, path_index: int) -> Found | No
         return None
     path = caller.text(caller.args[path_index])
     if not path:
-        return None
+        return _linked(caller)
     dirfd = AT_FDCWD if dirfd_index is None else as_fd(caller.args[dirfd_index])
     arg, flags = caller.call.args[path_index], lookup_flags(caller, path_index)
     if caller.call.op == "open" and flags & O_PATH:
@@ -47,6 +47,23 @@ def find(caller: Caller, dirfd_index: int | None, path_index: int) -> Found | No
     makes = caller.call.op == "open" and bool(flags & os.O_CREAT)
     follow = arg.follows(flags)
     return caller.resolve(dirfd, path, follow=follow, entry=arg.entry, makes=makes)
+
+
+def _is_empty(caller: Caller) -> bool:
+    return not caller.text(caller.args[1])
+
+
+def _linked(caller: Caller) -> Found | None:
+    """What linkat(2) with AT_EMPTY_PATH gives a name: the file of a descriptor."""
+    if caller.call.name != "linkat" or not caller.args[4] & arguments.AT_EMPTY_PATH:
+        return None
+    fd = as_fd(caller.args[0])
+    if fd == AT_FDCWD or caller.args[4] & ~(arguments.AT_EMPTY_PATH | arguments.AT_FOLLOW):
+        return None
+    caller.closes_at_exec(fd)  # EBADF
+    link = f"/proc/{caller.tid}/fd/{fd}"
+    # The kernel lets only who has opened the file do so, and that may have been the core.
+    return caller.resolve(AT_FDCWD, link, follow=True)._replace(same=False)
 
 
 def as_word(real: str) -> bytes:
@@ -73,6 +90,8 @@ def any_name(caller: Caller) -> Verdict:
         found.append(where)
         if not where.same and where.real is not None:
             changes[path_index] = as_word(where.real)
+            if caller.call.name == "linkat" and path_index == 1 and _is_empty(caller):
+                changes |= {0: AT_FDCWD, 4: arguments.AT_FOLLOW}
     if caller.call.op in TWO_NAMES and len(found) == 2:
         _one_mount(caller, found[0], found[1])
     if any(where.real is None for where in found):

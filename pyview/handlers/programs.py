@@ -78,8 +78,14 @@ def _executable(caller: Caller, where: Found) -> None:
 
 
 def _copied(caller: Caller, where: Found, becomes: bool) -> str:
-    """A name of the kernel for a program that lies in a virtual tree: a copy."""
-    name = caller.program_file(where)
+    """A name of the kernel for a program that lies in a virtual tree: a copy, if it can be read."""
+    try:
+        name = caller.program_file(where)
+    except PermissionError:
+        backing = where.tree.backing(where.rest)
+        if backing is None:
+            raise
+        name = backing
     if becomes:
         caller.executes(VIRTUAL, caller.place(where))
     return name

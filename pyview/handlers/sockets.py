@@ -6,16 +6,31 @@ from __future__ import annotations
 import errno
 import os
 import struct
+from collections.abc import Generator
+from typing import Any
 
-from pyview.abi.sockaddr import PATH_AT, PATH_SIZE, unix_address, unix_name
+from pyview.abi.sockaddr import PATH_AT, PATH_SIZE, shown_address, unix_address, unix_name
 from pyview.abi.words import as_fd
 from pyview.api import refuse
 from pyview.handlers import trees
+from pyview.handlers.arguments import RENAME_NOREPLACE
 from pyview.handlers.caller import AT_FDCWD, Caller
 from pyview.handlers.files import opened, otherwise
+from pyview.openfile import O_PATH
 from pyview.paths import Found
 from pyview.syscalls import Role
-from pyview.verdicts import Block, Done, Emulate, Handler, Messages, Real, Receives, Redirect
+from pyview.verdicts import (
+    Block,
+    Done,
+    Emulate,
+    Handler,
+    Messages,
+    Real,
+    Receives,
+    Redirect,
+    Request,
+    Word,
+)
 
 HEADER = 56  # sizeof(struct msghdr): msg_name, msg_namelen, ...
 CONTROL = 64 * 1024  # bytes of control data that are looked at
@@ -40,15 +55,57 @@ def to_address(caller: Caller) -> Handler:
     if where.same and not where.number and not binds:
         return Real(where.clean)
     real = name if where.same else os.fsencode(shown)
-    if len(real) > PATH_SIZE:
-        raise refuse(errno.ENAMETOOLONG)
-    address = unix_address(real)
-    value = yield Redirect({} if where.same else {at: address, at + 1: len(address)})
+    last: Done | Emulate = Done()
+    if len(real) > PATH_SIZE and not where.same:
+        value, real = yield from (_bound if binds else _reached)(caller, at, real)
+        last = Emulate(value)
+    else:
+        address = unix_address(real)
+        value = yield Redirect({} if where.same else {at: address, at + 1: len(address)})
     if binds and value == 0:
         caller.socket_named(real, None if where.same else name)
     if value >= 0 and not where.same:
         yield Messages()
-    return Done()
+    return last
+
+
+# A name that has room in an address, and whose real name has not, goes by way of a descriptor.
+
+
+def _opened(real: bytes, more: int = 0) -> Generator[Request, Any, int]:
+    """A descriptor of the caller for a file of the kernel.  Errors: those of open(2)."""
+    fd: int = yield Redirect({0: real + b"\0", 1: O_PATH | os.O_CLOEXEC | more, 2: 0}, "open")
+    if fd < 0:
+        raise refuse(-fd)
+    return fd
+
+
+def _reached(caller: Caller, at: int, real: bytes) -> Generator[Request, Any, tuple[int, bytes]]:
+    """connect, sendto: the result, and the name that the kernel was given."""
+    fd = yield from _opened(real)
+    name = b"/proc/self/fd/%d" % fd
+    address = unix_address(name)
+    value: int = yield Redirect({at: address, at + 1: len(address)})
+    yield Redirect({0: fd}, "close")
+    return value, name
+
+
+def _bound(caller: Caller, at: int, real: bytes) -> Generator[Request, Any, tuple[int, bytes]]:
+    """bind, to a short name that becomes the right one at once."""
+    directory, _, last = real.rpartition(b"/")
+    fd = yield from _opened(directory + b"/", os.O_DIRECTORY)
+    short = b"/proc/self/fd/%d/.pyview-%d" % (fd, caller.tid)
+    address = unix_address(short)
+    value: int = yield Redirect({at: address, at + 1: len(address)})
+    if value == 0:
+        whole = b"/proc/self/fd/%d/%s" % (fd, last)
+        words: dict[int, Word] = {0: AT_FDCWD, 1: short + b"\0", 2: AT_FDCWD, 3: whole + b"\0"}
+        value = yield Redirect(words | {4: RENAME_NOREPLACE}, "renameat2")
+        if value < 0:
+            yield Redirect({0: short + b"\0"}, "unlink")
+            value = -errno.EADDRINUSE if value == -errno.EEXIST else value
+    yield Redirect({0: fd}, "close")
+    return value, short
 
 
 def _in_virtual_tree(caller: Caller, where: Found) -> Emulate:
@@ -101,7 +158,7 @@ def recvmsg(caller: Caller) -> Handler:
     name = unix_name(caller.peek(address, min(room, length)))
     shown = caller.socket_name(name) if name else None
     if shown is not None:
-        data = unix_address(shown)
+        data = shown_address(shown)
         caller.store(caller.args[1] + 8, len(data).to_bytes(4, "little"))
         caller.store(address, data[:room])
     return Done()
@@ -166,7 +223,7 @@ def from_address(caller: Caller) -> Handler:
     shown = caller.socket_name(name) if name else None
     if shown is None:
         return Done()
-    data = unix_address(shown)
+    data = shown_address(shown)
     caller.store(length_at, len(data).to_bytes(4, "little"))
     caller.store(address, data[:room])
     return Done()

@@ -15,15 +15,15 @@ from typing import Any
 
 from pyview.abi.stat import pack_statfs
 from pyview.abi.words import as_fd, signed
-from pyview.api import refuse
-from pyview.handlers import arguments
-from pyview.handlers.arguments import RENAME_EXCHANGE, RENAME_NOREPLACE
+from pyview.api import attributes, refuse
+from pyview.handlers import arguments, extended
+from pyview.handlers.arguments import RENAME_EXCHANGE, RENAME_NOREPLACE, TMPFILE_BIT
 from pyview.handlers.caller import Caller
 from pyview.handlers.files import TMPFS_MAGIC, packed
 from pyview.openfile import O_PATH, Directory, OpenFile, completed
 from pyview.paths import Found
 from pyview.syscalls import Role
-from pyview.verdicts import Emulate, Opened, Request, Verdict, Work
+from pyview.verdicts import At, Emulate, Opened, Request, Verdict, Work
 from pyview.view import covers
 
 OURS = os.O_CLOEXEC | os.O_APPEND | os.O_NONBLOCK | os.O_SYNC | os.O_DIRECT  # not the tree's
@@ -68,10 +68,13 @@ def open_(caller: Caller, found: Found, flags: int, mode: int) -> Generator[Requ
     caller.settle()  # who has just closed it holds nothing of it any more
     st = _before_open(caller, found, flags)
     keeps = flags & (O_PATH | os.O_CLOEXEC)
+    makes = flags & (os.O_CREAT | TMPFILE_BIT)
+    mode = mode & ~caller.ids().umask & 0o7777 if makes else 0
+    if st is not None and flags & os.O_TMPFILE == os.O_TMPFILE and not flags & O_PATH:
+        return (yield from _open_nameless(found, flags, mode))
     if st is not None and (flags & O_PATH or stat.S_ISDIR(st.st_mode)):
         opened = OpenFile(Directory(), found.cover.mount, found.rest, found.name, flags, st)
         return Opened(opened, bool(keeps & os.O_CLOEXEC))
-    mode = mode & ~caller.ids().umask & 0o7777 if flags & os.O_CREAT else 0
     opens = partial(found.tree.open, found.rest, flags & ~OURS, mode)
     # A slow tree's files may still be closing in its own thread.
     slow = getattr(found.tree, "slow", False)
@@ -91,6 +94,19 @@ def open_(caller: Caller, found: Found, flags: int, mode: int) -> Generator[Requ
     return Opened(opened, bool(flags & os.O_CLOEXEC))
 
 
+def _open_nameless(found: Found, flags: int, mode: int) -> Generator[Request, Any, Opened]:
+    """O_TMPFILE: a file in a directory, without a name."""
+    makes = partial(found.tree.tmpfile, found.rest, flags & ~OURS, mode)
+    slow = getattr(found.tree, "slow", False)
+    file = (yield Work(found.tree, makes)) if slow else makes()
+    st = completed(file.stat() or attributes(stat.S_IFREG | mode), found.cover.mount, found.rest)
+    name = f"/#{st.st_ino} (deleted)"
+    rest, shown = (where.rstrip("/") + name for where in (found.rest, found.name))
+    opened = OpenFile(file, found.cover.mount, rest, shown, flags, st)
+    opened.nameless = True
+    return Opened(opened, bool(flags & os.O_CLOEXEC))
+
+
 def _before_open(caller: Caller, found: Found, flags: int) -> os.stat_result | None:
     """What the kernel checks of a file that is there; None when it must be made."""
     makes = bool(flags & os.O_CREAT) and not flags & O_PATH
@@ -106,17 +122,17 @@ def _before_open(caller: Caller, found: Found, flags: int) -> os.stat_result | N
     kind = stat.S_IFMT(st.st_mode)
     if makes and flags & os.O_EXCL:
         raise refuse(errno.EEXIST, found.name)
-    if flags & os.O_DIRECTORY and kind != stat.S_IFDIR and flags & os.O_TMPFILE != os.O_TMPFILE:
+    if flags & os.O_DIRECTORY and kind != stat.S_IFDIR:
         raise refuse(errno.ENOTDIR, found.name)
     if flags & O_PATH:
         return st
     if kind == stat.S_IFLNK:
         raise refuse(errno.ELOOP, found.name)
-    if kind == stat.S_IFDIR:
-        if flags & os.O_TMPFILE == os.O_TMPFILE:
-            raise refuse(errno.EOPNOTSUPP, found.name)
-        if access != os.O_RDONLY or flags & os.O_TRUNC or makes:
-            raise refuse(errno.EISDIR, found.name)
+    if kind == stat.S_IFDIR and flags & os.O_TMPFILE == os.O_TMPFILE:
+        may(caller, found, st, os.W_OK | os.X_OK)
+        return st
+    if kind == stat.S_IFDIR and (access != os.O_RDONLY or flags & os.O_TRUNC or makes):
+        raise refuse(errno.EISDIR, found.name)
     if kind in (stat.S_IFSOCK, stat.S_IFIFO):
         raise refuse(errno.ENXIO, found.name)
     if access != os.O_RDONLY and caller.runs(found):
@@ -276,6 +292,11 @@ def _rmdir(caller: Caller, found: Found) -> Verdict:
 
 
 def _link(caller: Caller, old: Found, new: Found) -> Verdict:
+    nameless = caller.nameless(old)
+    if nameless is not None:
+        _new(new)
+        nameless.get_name(new.rest)
+        return Emulate(0)
     st = lstat(old)
     _new(new)
     if new.slash:
@@ -328,46 +349,19 @@ def _rename(caller: Caller, old: Found, new: Found) -> Verdict:
     return Emulate(0)
 
 
-# -- extended attributes ---------------------------------------------------------------------------
+# -- what only the kernel can do ---------------------------------------------------------------
 
 
-def sized(caller: Caller, at: int, data: bytes) -> Verdict:
-    """Answer with `data` where and if the caller has room: getxattr(2)."""
-    room = caller.args[at + 1]
-    if room and len(data) > room:
-        raise refuse(errno.ERANGE)
-    return Emulate(len(data), ((caller.args[at], data),) if room and data else ())
-
-
-def names_of(names: list[str]) -> bytes:
-    """A list of attributes as listxattr(2) gives it."""
-    return b"".join(os.fsencode(name) + b"\0" for name in names)
-
-
-def _getxattr(caller: Caller, found: Found) -> Verdict:
+def _backed(caller: Caller, found: Found) -> Verdict:
+    """inotify_add_watch and the like: for the kernel's file behind it.  Errors: EOPNOTSUPP."""
     lstat(found)
-    return sized(caller, 2, found.tree.getxattr(found.rest, arguments.attribute_name(caller)))
+    real = found.tree.backing(found.rest)
+    if real is None:
+        raise refuse(errno.EOPNOTSUPP, found.name)
+    return At(real, 0, {caller.call.paths()[0][1]: os.fsencode(real) + b"\0"})
 
 
-def _setxattr(caller: Caller, found: Found) -> Verdict:
-    lstat(found)
-    name, value = arguments.attribute_name(caller), arguments.attribute_value(caller)
-    found.tree.setxattr(found.rest, name, value, as_fd(caller.args[4]))
-    return Emulate(0)
-
-
-def _listxattr(caller: Caller, found: Found) -> Verdict:
-    lstat(found)
-    return sized(caller, 1, names_of(found.tree.listxattr(found.rest)))
-
-
-def _removexattr(caller: Caller, found: Found) -> Verdict:
-    lstat(found)
-    found.tree.removexattr(found.rest, arguments.attribute_name(caller))
-    return Emulate(0)
-
-
-_OPERATIONS: dict[str, Callable[..., Any]] = {
+_OPERATIONS: dict[str, Callable[..., Any]] = extended.ON_NAMES | {
     "stat": _stat,
     "access": _access,
     "readlink": _readlink,
@@ -383,9 +377,8 @@ _OPERATIONS: dict[str, Callable[..., Any]] = {
     "chown": _chown,
     "utimens": _utimens,
     "statfs": _statfs,
-    "getxattr": _getxattr,
-    "setxattr": _setxattr,
-    "listxattr": _listxattr,
-    "removexattr": _removexattr,
+    "inotify_add_watch": _backed,
+    "fanotify_mark": _backed,
+    "name_to_handle_at": _backed,
 }
 _REFUSALS = {"acct": errno.EPERM, "swapon": errno.EPERM, "swapoff": errno.EPERM}

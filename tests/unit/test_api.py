@@ -18,12 +18,13 @@ from pyview import api
 SHAPED_LIKE_OS = ("lstat", "readlink", "listdir", "unlink", "mkdir", "rmdir", "symlink", "rename")
 #: These have an answer of their own.
 QUIET = {"real", "busy", "unmounted", "stat", "linear", "lock", "fsync", "close", "ready"}
-KNOWING_NOTHING = {"statvfs", "listxattr", "socket"}
+KNOWING_NOTHING = {"statvfs", "listxattr", "socket", "backing"}
 ALWAYS_READY = (api.File, "poll")
 REFUSALS = {
     "readlink": errno.EINVAL,
     "mknod": errno.EPERM,
-    **dict.fromkeys(("getxattr", "setxattr", "removexattr"), errno.EOPNOTSUPP),
+    "link_file": errno.ENOENT,
+    **dict.fromkeys(("getxattr", "setxattr", "removexattr", "tmpfile"), errno.EOPNOTSUPP),
 }
 
 
@@ -49,6 +50,7 @@ def test_a_plain_tree_has_no_attributes_no_sockets_and_no_size():
     tree = api.Tree()
     assert tree.listxattr("/x") == []
     assert tree.socket("/x") is None
+    assert tree.backing("/x") is None
     assert tree.statvfs("/x").f_namemax == 255
 
 

@@ -365,7 +365,8 @@ CALLS = {
     "chown": ("/k/x", 1, 2), "utime": ("/k/x", 3, None), "truncate": ("/k/x", 5),
     "mknod": ("/k/x", 0o100600, 0), "statvfs": ("/k/x",), "socket": ("/k/x",),
     "getxattr": ("/k/x", "user.x"), "setxattr": ("/k/x", "user.x", b"v", 1),
-    "listxattr": ("/k/x",), "removexattr": ("/k/x", "user.x"),
+    "listxattr": ("/k/x",), "removexattr": ("/k/x", "user.x"), "backing": ("/k/x",),
+    "tmpfile": ("/k/x", 2, 0o600), "link_file": ("/k/x", None),
 }  # fmt: skip
 
 

@@ -137,8 +137,24 @@ def test_names_and_values_of_attributes():
     assert arguments.attribute_value(caller.calls("setxattr", "/x", "user.x", 0, 0, 0)) == b""
 
 
-def test_calls_with_a_structure_are_left_to_programs_that_fall_back():
-    for name in ("getxattrat", "setxattrat", "listxattrat", "removexattrat"):
+def test_what_calls_with_a_structure_say():
+    caller = Nobody()
+    value = caller.puts(b"val")
+    words = struct.pack("=QII", value, 3, 1)
+
+    def sets(data, size, call="setxattrat"):
+        return caller.calls(call, AT_FDCWD, "/x", 0, "user.x", data, size)
+
+    arguments.check(sets(words, 16))
+    assert arguments.attribute(caller) == arguments.Attribute(value, 3, 1)
+    assert arguments.attribute_name(caller) == "user.x"
+    listed = caller.calls("listxattrat", AT_FDCWD, "/x", 0, 0x6000, 9)
+    assert arguments.attribute(listed) == arguments.Attribute(0x6000, 9)
+    for call, number in (
+        (sets(words, 15), errno.EINVAL), (sets(words, 4097), errno.E2BIG),
+        (sets(words + b"\1", 17), errno.E2BIG), (sets(8, 16), errno.EFAULT),
+        (sets(words, 17), errno.EFAULT), (sets(words, 16, "getxattrat"), errno.EINVAL),
+    ):  # fmt: skip
         with pytest.raises(OSError) as raised:
-            arguments.check(Nobody().calls(name, AT_FDCWD, "/x", 0))
-        assert raised.value.errno == errno.ENOSYS
+            arguments.check(call)
+        assert raised.value.errno == number

@@ -100,27 +100,6 @@ def test_calls_with_flags_may_act_on_the_descriptor(twins, fd):
         twins.look_alike()
 
 
-@pytest.mark.parametrize("fd", [ZERO, TWO], ids=["file", "directory"])
-def test_extended_attributes(twins, fd):
-    value = bytearray(b"value")
-    twins.same("fsetxattr", fd, "user.x", value, 5, 0)
-    if twins.same("fgetxattr", fd, "user.x", room(9), 9).value < 0:
-        pytest.skip("this file system has no user attributes")
-    twins.same("fgetxattr", fd, "user.x", room(9), 0)
-    twins.same("fgetxattr", fd, "user.x", room(9), 3)
-    twins.same("fgetxattr", fd, "user.none", room(9), 9)
-    twins.same("fgetxattr", fd, "", room(9), 9)
-    twins.same("fsetxattr", fd, "user.x", value, 5, 1)
-    twins.same("fsetxattr", fd, "user.y", value, 5, 2)
-    twins.same("fsetxattr", fd, "user.y", value, 5, 4)
-    twins.same("fsetxattr", fd, "user.y", value, 65537, 0)
-    twins.same("flistxattr", fd, room(20), 20)
-    twins.same("flistxattr", fd, room(20), 3)
-    twins.same("flistxattr", fd, 0, 0)
-    twins.same("fremovexattr", fd, "user.x")
-    twins.same("fremovexattr", fd, "user.x")
-
-
 def test_a_path_has_no_attributes_to_change(twins):
     for call, *words in (
         ("fgetxattr", "user.x", room(9), 9), ("flistxattr", room(9), 9),

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""fcntl, ioctl, flock, epoll_ctl, io_submit: as the kernel does them on a file like that one."""
+"""fcntl, ioctl, flock, epoll_ctl: as the kernel does them on a file like that one."""
 
 from __future__ import annotations
 
@@ -420,23 +420,3 @@ def test_a_descriptor_of_the_kernels_is_the_kernels():
     caller = Nobody()
     for call in ("fcntl", "ioctl", "flock", "epoll_ctl"):
         assert play(caller.calls(call, 3, 3, 4)) == (Real(), [])
-
-
-def iocb(caller, fd):
-    return caller.puts(bytes(20) + struct.pack("=i", fd) + bytes(40))
-
-
-def test_asynchronous_requests_of_an_emulated_file_are_EINVAL():
-    caller = holding(Disk())
-
-    def submit(*fds, count=None):
-        blocks = b"".join(iocb(caller, fd).to_bytes(8, "little") for fd in fds)
-        count = len(fds) if count is None else count
-        return play(caller.calls("io_submit", 0, count, blocks or b"."))
-
-    assert submit(3, 4) == (Real(), [])
-    assert submit(count=0) == (Real(), [])
-    assert submit(count=-1) == (Real(), [])
-    with pytest.raises(OSError) as raised:
-        submit(3, 5)
-    assert raised.value.errno == errno.EINVAL

@@ -13,7 +13,7 @@ from playbook import play
 from pyview.abi.sockaddr import unix_address
 from pyview.api import Tree, attributes
 from pyview.api import refuse as error
-from pyview.verdicts import Block, Done, Messages, Real, Redirect
+from pyview.verdicts import Block, Done, Emulate, Messages, Real, Redirect
 
 CALLS = {  # where the address is among the arguments
     "bind": 1,
@@ -29,9 +29,9 @@ def calls(caller, call, name, length=None):
     return caller.calls(call, 3, *filler, data, len(data) if length is None else length)
 
 
-def refused(caller):
+def refused(caller, *results):
     with pytest.raises(OSError) as raised:
-        play(caller)
+        play(caller, *results)
     return raised.value.errno
 
 
@@ -114,11 +114,40 @@ def test_a_last_link_is_followed_but_by_bind(caller, tmp_path):
         assert asked[0].changes[1] == unix_address(f"{tmp_path}/{end}".encode())
 
 
-def test_a_name_that_becomes_too_long_is_ENAMETOOLONG(caller, tmp_path):
-    long = tmp_path / ("x" * 90)
-    long.mkdir()
-    (tmp_path / "s").symlink_to(f"/unreal{long}")
-    assert refused(calls(caller, "connect", f"{tmp_path}/s/socket")) == errno.ENAMETOOLONG
+@pytest.fixture
+def long(tmp_path):
+    """A directory whose real name has no room in an address, and a short name of it."""
+    directory = tmp_path / ("x" * 90)
+    directory.mkdir()
+    (tmp_path / "s").symlink_to(f"/unreal{directory}")
+    return str(directory), f"{tmp_path}/s"
+
+
+def test_a_name_that_becomes_too_long_is_reached_by_a_descriptor(caller, long):
+    real, short = long
+    verdict, asked = play(calls(caller, "connect", f"{short}/socket"), 7, -111, 0)
+    assert verdict == Emulate(-111)
+    assert [request.call for request in asked] == ["open", "", "close"]
+    assert asked[0].changes[0] == f"{real}/socket".encode() + b"\0"
+    assert asked[1].changes[1] == unix_address(b"/proc/self/fd/7")
+    assert refused(calls(caller, "connect", f"{short}/none"), -errno.ENOENT) == errno.ENOENT
+
+
+def test_a_socket_with_such_a_name_is_bound_to_a_short_one_first(caller, long):
+    real, short = long
+    given = f"{short}/socket".encode()
+    verdict, asked = play(calls(caller, "bind", given.decode()), 7, 0, 0, 0)
+    assert verdict == Emulate(0)
+    assert [request.call for request in asked[:-1]] == ["open", "", "renameat2", "close"]
+    assert asked[-1] == Messages()
+    temporary = b"/proc/self/fd/7/.pyview-100"
+    assert asked[0].changes[0] == f"{real}/".encode() + b"\0"
+    assert asked[1].changes[1] == unix_address(temporary)
+    assert asked[2].changes[3] == b"/proc/self/fd/7/socket\0"
+    assert caller.sockets == {temporary: given}
+    verdict, asked = play(calls(caller, "bind", given.decode()), 7, 0, -errno.EEXIST, 0, 0)
+    assert verdict == Emulate(-errno.EADDRINUSE)
+    assert asked[3].changes == {0: temporary + b"\0"}
 
 
 def test_a_relative_name_is_looked_up_from_the_working_directory(caller, number, tmp_path):

@@ -16,7 +16,7 @@ from pyview.api import File, Tree, attributes
 from pyview.api import refuse as error
 from pyview.handlers.caller import AT_FDCWD, Ids
 from pyview.openfile import O_PATH
-from pyview.verdicts import Emulate, Opened
+from pyview.verdicts import At, Emulate, Opened
 
 PLAN = {
     "file": b"0123456789",
@@ -411,8 +411,6 @@ def test_between_two_trees_there_is_no_way(emulated, view, top):
         ("mount", errno.EOPNOTSUPP),
         ("acct", errno.EPERM),
         ("swapon", errno.EPERM),
-        ("inotify_add_watch", errno.EOPNOTSUPP),
-        ("name_to_handle_at", errno.EOPNOTSUPP),
     ],
 )
 def test_what_no_tree_can_do_is_refused(emulated, call, number):
@@ -421,8 +419,42 @@ def test_what_no_tree_can_do_is_refused(emulated, call, number):
     assert refused(emulated.calls(call, *words)) == number
 
 
-def test_calls_that_are_too_new_are_left_to_others(emulated):
-    assert refused(emulated.calls("getxattrat", AT_FDCWD, "/e/file", 0, "user.x", 0, 0)) == 38
+@pytest.mark.parametrize("call", ["inotify_add_watch", "name_to_handle_at", "fanotify_mark"])
+def test_the_kernel_watches_what_is_behind_a_tree(emulated, top, call):
+    row = emulated.calls(call).call
+    [(_, at)] = row.paths()
+
+    def asks(name):
+        return emulated.calls(call, *(name if i == at else 0 for i in range(6)))
+
+    real = str(top / "file")
+    assert play(asks("/e/file"))[0] == At(real, 0, {at: real.encode() + b"\0"})
+    assert refused(asks("/e/nothing")) == errno.ENOENT
+    assert refused(asks("/v/x")) == errno.ENOSYS  # its tree knows no file at all
+
+
+def test_a_tree_without_real_files_has_none_to_watch(caller, view):
+    class Bare(Tree):
+        def lstat(self, path):
+            return attributes(stat.S_IFDIR | 0o755)
+
+    view.mount("/bare", Bare(), kind="bare")
+    assert refused(caller.calls("inotify_add_watch", 0, "/bare", 2)) == errno.EOPNOTSUPP
+
+
+def test_a_file_without_a_name_gets_one(emulated, top):
+    words = AT_FDCWD, "/e/sub", os.O_TMPFILE | os.O_RDWR, 0o666
+    verdict, _ = play(emulated.calls("openat", *words))
+    made = verdict.object
+    emulated.objects[9] = made
+    assert made.nameless
+    assert stat.S_IMODE(made.attributes().st_mode) == 0o644
+    made.pwrite(b"new", 0)
+    emulated.magic[f"/proc/{emulated.tid}/fd/9"] = made.name
+    assert play(emulated.calls("linkat", AT_FDCWD, made.name, AT_FDCWD, "/e/sub/named", 0))
+    assert (top / "sub" / "named").read_bytes() == b"new"
+    assert made.attributes().st_nlink == 1
+    assert refused(emulated.calls("open", "/e/file", os.O_TMPFILE | os.O_RDWR, 0)) == errno.ENOTDIR
 
 
 def test_memory_that_is_not_there_is_EFAULT(emulated):
