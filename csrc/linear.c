@@ -8,6 +8,7 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <sys/mman.h>
+#include <sys/resource.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
@@ -124,6 +125,15 @@ static int64_t move(const struct pv_linear *l, int tid, uint64_t addr, uint64_t 
 	return done;
 }
 
+/* May the task write so far?  RLIMIT_FSIZE is for files; what has a size of its own is a device. */
+static int within_limit(const struct pv_linear *l, int tid, uint64_t at, uint64_t wanted)
+{
+	struct rlimit limit;
+
+	return l->size != PV_ENDLESS || !wanted || prlimit(tid, RLIMIT_FSIZE, NULL, &limit) < 0 ||
+	       at + wanted <= limit.rlim_cur;
+}
+
 static int64_t moved(struct pv_linear *l, struct pv_stop *s, int positioned, int writes)
 {
 	uint64_t at = positioned ? s->args[3] : (uint64_t)l->offset;
@@ -143,6 +153,7 @@ int pv_linear_call(struct pv_stop *s, int64_t *value)
 {
 	struct pv_linear *l = *slot(s->object);
 	int positioned = s->nr == SYS_pread64 || s->nr == SYS_pwrite64;
+	uint64_t at;
 
 	if (!l)
 		return 0;
@@ -157,9 +168,10 @@ int pv_linear_call(struct pv_stop *s, int64_t *value)
 		return 1;
 	case SYS_write:
 	case SYS_pwrite64:
-		if (!(l->how & PV_WRITES) ||
-		    room(l, positioned ? s->args[3] : (uint64_t)l->offset, s->args[2]) < s->args[2])
-			return 0;        /* ENOSPC, or a short count */
+		at = positioned ? s->args[3] : (uint64_t)l->offset;
+		if (!(l->how & PV_WRITES) || room(l, at, s->args[2]) < s->args[2] ||
+		    !within_limit(l, s->tid, at, s->args[2]))
+			return 0;        /* ENOSPC, EFBIG, or a short count */
 		*value = moved(l, s, positioned, 1);
 		return 1;
 	case SYS_lseek:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import errno
 import os
 import re
+import resource
 import stat
 import time
 from collections.abc import Callable
@@ -19,6 +20,7 @@ from pyview import core
 from pyview.api import refuse
 from pyview.handlers.caller import AT_FDCWD, Ids
 from pyview.holder import Session
+from pyview.openfile import LARGEST
 from pyview.paths import Found, resolve
 from pyview.proc import MAGIC, Proc
 from pyview.syscalls import Call
@@ -98,6 +100,10 @@ class Task(Proc):
         fields = self.status_fields(b"Uid", b"Gid", b"Groups", b"Umask")
         uid, gid = int(fields[0].split()[3]), int(fields[1].split()[3])
         return Ids(uid, gid, frozenset(map(int, fields[2].split())) | {gid}, int(fields[3], 8))
+
+    def file_limit(self) -> int:
+        limit, _ = resource.prlimit(self.tid, resource.RLIMIT_FSIZE)
+        return LARGEST + 1 if limit == resource.RLIM_INFINITY else limit
 
     def now(self) -> int:
         return time.time_ns()

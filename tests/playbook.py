@@ -74,6 +74,7 @@ class Nobody:
         self.running: set[str] = set()  # names of programs that are executed
         self.writing: set[str] = set()  # names of files that are open for writing
         self.to_sync: list[tuple[Tree | None, Callable[[], None]]] = []
+        self.most = 1 << 63  # RLIMIT_FSIZE
         self._free = 0x10000
 
     def puts(self, data: bytes) -> int:
@@ -123,6 +124,9 @@ class Nobody:
 
     def process(self) -> int:
         return self.tid
+
+    def file_limit(self) -> int:
+        return self.most
 
     def now(self) -> int:
         return NOW

@@ -16,6 +16,7 @@ from typing import Any, NamedTuple
 
 from pyview.abi.words import signed
 from pyview.api import refuse
+from pyview.handlers import limits
 from pyview.handlers.caller import Caller, StandIn
 from pyview.handlers.files import perform, synced
 from pyview.handlers.vectors import CHUNK
@@ -153,9 +154,12 @@ def _write(caller: Caller, block: Block, file: OpenFile) -> Generator[Request, A
     offset = block.offset
     if file.flags & os.O_APPEND:
         offset = yield from perform(file, file.end)
-    for address, length in _pieces(caller, block):
-        while length:
-            data = caller.peek(address, min(CHUNK, length))
+    pieces = _pieces(caller, block)
+    ends = offset + sum(length for _, length in pieces)
+    ends = offset + (yield from limits.room(caller, file, offset, ends - offset))
+    for address, length in pieces:
+        while length and offset < ends:
+            data = caller.peek(address, min(CHUNK, length, ends - offset))
             count = yield from perform(file, partial(file.pwrite, data, offset))
             offset, address, length = offset + count, address + count, length - count
             if not count or count < len(data):

@@ -60,6 +60,9 @@ class Caller(Protocol):
     def uid(self) -> int:
         """The first of them alone, which costs less."""
 
+    def file_limit(self) -> int:
+        """How many bytes a file may have that it writes: RLIMIT_FSIZE."""
+
     def process(self) -> int:
         """Its thread group."""
 

@@ -17,7 +17,7 @@ from typing import Any
 from pyview.abi.stat import pack_stat, pack_statfs, pack_statx
 from pyview.abi.words import as_fd, signed
 from pyview.api import Tree, refuse
-from pyview.handlers import vectors
+from pyview.handlers import limits, vectors
 from pyview.handlers.arguments import owner
 from pyview.handlers.caller import Caller
 from pyview.openfile import LARGEST, O_PATH, WRITES, OpenFile
@@ -112,8 +112,10 @@ def _write(caller: Caller, file: OpenFile) -> Handler:
         return Emulate(0)
     if _appends(caller, file):
         at = yield from perform(file, file.end)
+    left = yield from limits.room(caller, file, at, vectors.total(wanted))
     done = 0
-    for address, length in vectors.chunks(wanted, vectors.WRITTEN):
+    for address, whole in vectors.chunks(wanted, vectors.WRITTEN):
+        length = min(whole, left - done)
         try:
             data = caller.peek(address, length)
             count = yield from perform(file, partial(file.pwrite, data, at + done))
@@ -124,7 +126,7 @@ def _write(caller: Caller, file: OpenFile) -> Handler:
                 return Asleep(file.file)
             raise
         done += count
-        if count < length:
+        if count < whole:
             break
     if file.flags & (os.O_SYNC | os.O_DSYNC) and done:
         yield from perform(file, file.file.fsync)
@@ -224,7 +226,13 @@ def truncate(caller: Caller) -> Handler | Verdict:
         raise refuse(errno.EBADF)
     if size < 0 or file.kind != stat.S_IFREG or file.flags & os.O_ACCMODE not in WRITES:
         raise refuse(errno.EINVAL)
-    return _result(file, lambda: file.truncate(size))
+    return _truncate(caller, file, size)
+
+
+def _truncate(caller: Caller, file: OpenFile, size: int) -> Handler:
+    yield from limits.grows(caller, file.end(), size)
+    yield from perform(file, lambda: file.truncate(size))
+    return Emulate(0)
 
 
 def allocate(caller: Caller) -> Handler | Verdict:
@@ -244,10 +252,14 @@ def allocate(caller: Caller) -> Handler | Verdict:
         raise refuse(errno.ENODEV)
     if offset + length > LARGEST:
         raise refuse(errno.EFBIG)
-    return _allocate(file, mode, offset, length)
+    return _allocate(caller, file, mode, offset, length)
 
 
-def _allocate(file: OpenFile, mode: int, offset: int, length: int) -> Handler:
+def _allocate(caller: Caller, file: OpenFile, mode: int, offset: int, length: int) -> Handler:
+    if file.kind == stat.S_IFREG and not mode & (KEEP_SIZE | COLLAPSE):
+        size = file.end()
+        ends = size + length if mode & INSERT else offset + length
+        yield from limits.grows(caller, size, ends)
     yield from perform(file, lambda: file.allocate(mode, offset, length))
     return Emulate(0)
 

@@ -71,7 +71,7 @@ def as_word(real: str) -> bytes:
     return os.fsencode(real) + b"\0"
 
 
-def any_name(caller: Caller) -> Verdict:
+def any_name(caller: Caller) -> Handler | Verdict:
     """The call is run on the kernel's names for what its names lead to."""
     found: list[Found] = []
     changes: dict[int, Word] = {}
@@ -121,7 +121,7 @@ def _sought(
         raise
 
 
-def _nameless(caller: Caller, dirfd_index: int | None) -> Verdict | None:
+def _nameless(caller: Caller, dirfd_index: int | None) -> Handler | Verdict | None:
     """A call on a directory descriptor itself, when that is an emulated one."""
     if dirfd_index is None:
         return None
@@ -249,7 +249,7 @@ def _open_listened(caller: Caller, where: Found, flags: int) -> Real | At | Give
     return At(where.real, where.number, changes)
 
 
-def readlink(caller: Caller) -> Verdict:
+def readlink(caller: Caller) -> Handler | Verdict:
     """readlink, readlinkat: links of proc tell the view's names."""
     dirfd_index, path_index = caller.call.paths()[0]
     where = _sought(caller, dirfd_index, path_index, [])

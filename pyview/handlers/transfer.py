@@ -15,6 +15,7 @@ from typing import Any, NamedTuple
 
 from pyview.abi.words import as_fd, signed
 from pyview.api import refuse
+from pyview.handlers import limits
 from pyview.handlers.caller import Caller
 from pyview.handlers.files import opened, perform
 from pyview.handlers.vectors import CHUNK
@@ -55,9 +56,9 @@ def transfer(caller: Caller) -> Handler | Verdict:
 def _transfer(
     caller: Caller, shape: Shape, source: OpenFile | None, target: OpenFile | None
 ) -> Handler:
-    name, count = caller.call.name, caller.args[shape.length]
+    name, left = caller.call.name, caller.args[shape.length]
     if name == "splice":
-        if not count:
+        if not left:
             return Emulate(0)
         if caller.args[5] & ~SPLICE_KNOWN & 0xFFFFFFFF:
             raise refuse(errno.EINVAL)
@@ -68,7 +69,29 @@ def _transfer(
     except OSError as error:
         yield from _open_too(caller, shape, source, target, error)
         raise
-    count = min(count, CHUNK)
+    done = 0
+    while True:
+        count = min(left - done, CHUNK)
+        try:
+            value = yield from _piece(caller, shape, source, target, count)
+        except OSError:
+            if not done:
+                raise
+            break
+        if value < 0 and not done:
+            return Emulate(value)
+        done += max(value, 0)
+        # sendfile(2) stops at the end, or at an error; the others need not move all.
+        if name != "sendfile" or value <= 0 or done == left:
+            break
+    return Emulate(done)
+
+
+def _piece(
+    caller: Caller, shape: Shape, source: OpenFile | None, target: OpenFile | None, count: int
+) -> Generator[Request, Any, int]:
+    """Move `count` bytes from where both sides are; how many were, or -errno."""
+    name = caller.call.name
     data, at = b"", 0
     if source is not None and not source.is_directory:
         at = _position(caller, source, shape.source_at)
@@ -78,18 +101,18 @@ def _transfer(
             data = yield from perform(source, lambda: source.pread(count, at))
         if not data and target is not None:
             _move(caller, source, shape.source_at, 0)
-            return Emulate(0)
+            return 0
     if source is not None and target is not None:
         value = yield from _written(caller, target, shape.target_at, data)
     else:
-        value = yield from _with_stand_in(caller, shape, source, target, data)
+        value = yield from _with_stand_in(caller, shape, source, target, data, count)
     if source is not None and source.is_directory and count and value >= 0:
         raise refuse(errno.EINVAL)  # a pipe that nobody reads came first
     if source is not None and value >= 0:
         if source is target and shape.source_at >= 0 and not caller.args[shape.source_at]:
             source.offset = at  # it has been moved already
         _move(caller, source, shape.source_at, value)
-    return Emulate(value)
+    return value
 
 
 # -- what the kernel refuses, in its order: fs/read_write.c, fs/splice.c --------------------------
@@ -226,7 +249,12 @@ def _open_too(
 
 
 def _with_stand_in(
-    caller: Caller, shape: Shape, source: OpenFile | None, target: OpenFile | None, data: bytes
+    caller: Caller,
+    shape: Shape,
+    source: OpenFile | None,
+    target: OpenFile | None,
+    data: bytes,
+    count: int,
 ) -> Generator[Request, Any, int]:
     """Let the kernel run the call with a memfd in place of the emulated side; its result."""
     other = shape.target if source is not None else shape.source
@@ -240,7 +268,7 @@ def _with_stand_in(
         index, pointer = (
             (shape.source, shape.source_at) if source else (shape.target, shape.target_at)
         )
-        changes = {index: fd, shape.length: min(caller.args[shape.length], CHUNK)}
+        changes = {index: fd, shape.length: count}
         if pointer >= 0:
             changes[pointer] = 0
         value: int = yield Redirect(changes)
@@ -257,7 +285,8 @@ def _written(
     caller: Caller, target: OpenFile, pointer: int, data: bytes
 ) -> Generator[Request, Any, int]:
     at = _position(caller, target, pointer)
-    count: int = yield from perform(target, lambda: target.pwrite(data, at))
+    left = yield from limits.room(caller, target, at, len(data))
+    count: int = yield from perform(target, lambda: target.pwrite(data[:left], at))
     _move(caller, target, pointer, count)
     return count
 

@@ -16,14 +16,14 @@ from typing import Any
 from pyview.abi.stat import pack_statfs
 from pyview.abi.words import as_fd, signed
 from pyview.api import attributes, refuse
-from pyview.handlers import arguments, extended
+from pyview.handlers import arguments, extended, limits
 from pyview.handlers.arguments import RENAME_EXCHANGE, RENAME_NOREPLACE, TMPFILE_BIT
 from pyview.handlers.caller import Caller
 from pyview.handlers.files import TMPFS_MAGIC, packed
 from pyview.openfile import O_PATH, Directory, OpenFile, completed
 from pyview.paths import Found
 from pyview.syscalls import Role
-from pyview.verdicts import At, Emulate, Opened, Request, Verdict, Work
+from pyview.verdicts import At, Emulate, Handler, Opened, Request, Verdict, Work
 from pyview.view import covers
 
 OURS = os.O_CLOEXEC | os.O_APPEND | os.O_NONBLOCK | os.O_SYNC | os.O_DIRECT  # not the tree's
@@ -47,14 +47,14 @@ def _exists(found: Found) -> bool:
     return True
 
 
-def answer(caller: Caller, found: list[Found]) -> Verdict:
+def answer(caller: Caller, found: list[Found]) -> Handler | Verdict:
     """The call on one or two names of one virtual tree."""
     try:
         operation = _OPERATIONS[caller.call.op]
     except KeyError:
         raise refuse(_REFUSALS.get(caller.call.op, errno.EOPNOTSUPP), found[0].name) from None
     arguments.check(caller)
-    verdict: Verdict = operation(caller, *found)
+    verdict: Handler | Verdict = operation(caller, *found)
     return verdict
 
 
@@ -183,11 +183,13 @@ def target(caller: Caller, name: str) -> Emulate:
     return Emulate(len(data), ((caller.args[at], data),))
 
 
-def _truncate(caller: Caller, found: Found) -> Verdict:
+def _truncate(caller: Caller, found: Found) -> Handler:
     size = signed(caller.args[1])
-    kind = stat.S_IFMT(lstat(found).st_mode)
+    st = lstat(found)
+    kind = stat.S_IFMT(st.st_mode)
     if kind != stat.S_IFREG:
         raise refuse(errno.EISDIR if kind == stat.S_IFDIR else errno.EINVAL)
+    yield from limits.grows(caller, st.st_size, size)
     found.tree.truncate(found.rest, size)
     caller.cut(found, size)
     return Emulate(0)

@@ -7,8 +7,10 @@ import pytest
 
 TELLERS = (
     "attributes_at",
+    "file_limit",
     "io_submit",
     "long_socket_names",
+    "long_transfer",
     "nameless_files",
     "watched",
 )

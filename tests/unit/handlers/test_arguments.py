@@ -150,11 +150,11 @@ def test_what_calls_with_a_structure_say():
     assert arguments.attribute_name(caller) == "user.x"
     listed = caller.calls("listxattrat", AT_FDCWD, "/x", 0, 0x6000, 9)
     assert arguments.attribute(listed) == arguments.Attribute(0x6000, 9)
-    for call, number in (
-        (sets(words, 15), errno.EINVAL), (sets(words, 4097), errno.E2BIG),
-        (sets(words + b"\1", 17), errno.E2BIG), (sets(8, 16), errno.EFAULT),
-        (sets(words, 17), errno.EFAULT), (sets(words, 16, "getxattrat"), errno.EINVAL),
+    for given, number in (
+        ((words, 15), errno.EINVAL), ((words, 4097), errno.E2BIG),
+        ((words + b"\1", 17), errno.E2BIG), ((8, 16), errno.EFAULT),
+        ((words, 17), errno.EFAULT), ((words, 16, "getxattrat"), errno.EINVAL),
     ):  # fmt: skip
         with pytest.raises(OSError) as raised:
-            arguments.check(call)
+            arguments.check(sets(*given))
         assert raised.value.errno == number
