@@ -300,6 +300,9 @@ int pv_dispatch_traced(struct pv_task *t, struct pv_stop *s)
 		return t->mm->maps ? PV_TO_PYTHON : PV_LET_RUN;
 	case SYS_pidfd_getfd:
 	case SYS_sync:
+	case SYS_dup2:               /* and dup3, close_range: the number that they close may be one */
+	case SYS_dup3:
+	case SYS_close_range:
 		return PV_TO_PYTHON;
 	case SYS_ioctl:              /* PROCMAP_QUERY, of the kernel's maps or of ours? */
 		return (uint32_t)s->args[1] == PROCMAP_QUERY &&

@@ -107,6 +107,7 @@ struct pv_task {
 	uint8_t descriptors; /* stops for calls with a descriptor: it had an emulated one */
 	uint8_t began;       /* its listener call was run and has just been interrupted */
 	uint8_t mapping;     /* stops for munmap and its like: it had an emulated file mapped */
+	uint8_t closing;     /* stops for close and its like: it had locked an emulated file */
 	uint8_t foreign_child; /* its next child lives in name spaces of its own */
 	uint8_t stopped;     /* in a job-control stop */
 	int exec_domain;     /* where the program being exec'ed lies */

@@ -131,6 +131,7 @@ void pv_task_inherit(struct pv_task *child, struct pv_task *parent)
 	child->messages = parent->messages;
 	child->descriptors = parent->descriptors;
 	child->mapping = parent->mapping;
+	child->closing = parent->closing;
 	child->exec_domain = 0;
 	if (child->fs != parent->fs) {
 		int shared = same(child->tid, parent->tid, KCMP_FS);
@@ -173,6 +174,7 @@ void pv_task_exec(struct pv_task *t, int old, int *maps)
 		t->messages = o->messages;
 		t->descriptors = o->descriptors;
 		t->mapping = o->mapping;
+		t->closing = o->closing;
 		t->exec_place = o->exec_place;
 		pv_task_drop(o);
 	}

@@ -25,9 +25,11 @@ from pyview.procedures import (
 from pyview.stack import rename_on_stack
 from pyview.task import Task
 from pyview.verdicts import (
+    Again,
     Asleep,
     Emulate,
     Handler,
+    Locks,
     Mapped,
     Messages,
     Receives,
@@ -113,6 +115,11 @@ class Asking(Views):
             self.reports.call(task, answer)
             if isinstance(answer, Asleep):
                 yield from self._sleep(tid, answer)
+            elif isinstance(answer, Again):
+                regs = core.registers(tid)
+                regs.ip -= core.CALL_LENGTH
+                regs.nr, regs.value = core.NO_CALL, number
+                core.set_registers(tid, regs)
             elif isinstance(answer, Emulate) and entry:
                 core.answer(tid, stored(task, answer))
             elif isinstance(answer, Emulate) and not executed:
@@ -132,6 +139,8 @@ class Asking(Views):
             yield from self._installer.stop_for_messages(tid)
         elif isinstance(request, Mapped):
             yield from self._installer.stop_for_mappings(tid)
+        elif isinstance(request, Locks):
+            yield from self._installer.stop_for_closing(tid)
         elif isinstance(request, Receives):
             record = core.task(tid)
             if record is not None and core.emulated(record, request.fd):

@@ -181,6 +181,15 @@ def mapping_tier(numbers: Mapping[str, int]) -> bytes:
     return program(actions, default=SECCOMP_RET_ALLOW)
 
 
+CLOSING = ("close", "close_range", "dup2", "dup3")
+
+
+def closing_tier(numbers: Mapping[str, int]) -> bytes:
+    """For a process that has locked an emulated file: when it closes it, by any descriptor."""
+    actions = {numbers[name]: Action(SECCOMP_RET_TRACE) for name in CLOSING}
+    return program(actions, default=SECCOMP_RET_ALLOW)
+
+
 def run(
     prog: bytes, nr: int, args: Sequence[int] = (0,) * 6, arch: int = AUDIT_ARCH_X86_64
 ) -> Outcome:

@@ -122,6 +122,14 @@ class Holder:
         mm = self._record.mm
         mm.maps = self.session.descriptors.holds_locks(int(mm.maps))
 
+    def stops_closing(self) -> bool:
+        return bool(self._record.closing)
+
+    def held(self, first: int, last: int) -> list[OpenFile]:
+        numbers = (int(name) for name in os.listdir(f"/proc/{self.tid}/fd"))
+        files = (self.object(fd) for fd in numbers if first <= fd <= last)
+        return [file for file in files if file is not None]
+
     def changed(self, opened: OpenFile) -> None:
         self.session.device_changed(opened)
 

@@ -122,6 +122,10 @@ class Installer:
         """The same, for munmap and its like."""
         yield from self._more(tid, "mapping", "mapping_tier")
 
+    def stop_for_closing(self, tid: int) -> Generator[Step, Any, None]:
+        """The same, for close and its like."""
+        yield from self._more(tid, "closing", "closing_tier")
+
     def _more(self, tid: int, mark: str, tier: str) -> Generator[Step, Any, None]:
         """Stack another filter on a process, once."""
         record = core.task(tid)

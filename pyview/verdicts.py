@@ -80,7 +80,11 @@ class Asleep(NamedTuple):
     on: Hashable
 
 
-Verdict = Real | Emulate | At | Give | Done | Opened | Asleep
+class Again(NamedTuple):
+    """After a request has run another call in its place, the caller makes its call once more."""
+
+
+Verdict = Again | Real | Emulate | At | Give | Done | Opened | Asleep
 
 
 class Redirect(NamedTuple):
@@ -114,6 +118,10 @@ class Mapped(NamedTuple):
     """Request, after a call was run: from now on the process stops when it unmaps something."""
 
 
+class Locks(NamedTuple):
+    """Request, after a call was run: from now on the process stops when it closes something."""
+
+
 class Receives(NamedTuple):
     """Request, after a call was run: it may have got an emulated descriptor as `fd`."""
 
@@ -130,5 +138,5 @@ class Work(NamedTuple):
     run: Callable[[], Any]
 
 
-Request = Redirect | Renamed | Messages | Mapped | Receives | Work
+Request = Redirect | Renamed | Messages | Mapped | Locks | Receives | Work
 Handler = Generator[Request, Any, Verdict]

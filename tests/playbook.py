@@ -75,6 +75,7 @@ class Nobody:
         self.writing: set[str] = set()  # names of files that are open for writing
         self.to_sync: list[tuple[Tree | None, Callable[[], None]]] = []
         self.most = 1 << 63  # RLIMIT_FSIZE
+        self.closing = True  # its process stops for close
         self._free = 0x10000
 
     def puts(self, data: bytes) -> int:
@@ -268,6 +269,12 @@ class Nobody:
 
     def holds_locks(self) -> None:
         self.notes.append(("holds locks",))
+
+    def stops_closing(self) -> bool:
+        return self.closing
+
+    def held(self, first: int, last: int) -> list[OpenFile]:
+        return [file for fd, file in self.objects.items() if first <= fd <= last]
 
     def changed(self, opened: OpenFile) -> None:
         self.notes.append(("changed", opened.name))

@@ -108,6 +108,12 @@ class Caller(Protocol):
     def holds_locks(self) -> None:
         """Its process has locked something: they end with it."""
 
+    def stops_closing(self) -> bool:
+        """Whether its process stops when it closes something: pyview.verdicts.Locks."""
+
+    def held(self, first: int, last: int) -> list[OpenFile]:
+        """The open files behind its emulated descriptors of these numbers."""
+
     def changed(self, opened: OpenFile) -> None:
         """An ioctl has been answered: what goes with a device's mount may be another now."""
 

@@ -17,7 +17,7 @@ from pyview.handlers.files import opened, perform
 from pyview.locks import EVERYTHING, LOCKS, Lock, Range, Wait
 from pyview.openfile import O_LARGEFILE, O_PATH, READS, SETTABLE, WRITES, OpenFile
 from pyview.syscalls import PROCMAP_QUERY
-from pyview.verdicts import Asleep, Emulate, Handler, Real, Verdict
+from pyview.verdicts import Again, Asleep, Emulate, Handler, Locks, Real, Redirect, Verdict
 
 F_GETFL, F_SETFL, F_GETLK, F_SETLK, F_SETLKW = 3, 4, 5, 6, 7
 F_SETOWN, F_GETOWN, F_SETSIG, F_GETSIG, F_SETOWN_EX, F_GETOWN_EX = 8, 9, 10, 11, 15, 16
@@ -32,7 +32,7 @@ FIBMAP, FIOQSIZE = 0x01, 0x5460  # int *: a block's number; loff_t *: bytes
 BLKPG_HEAD = struct.Struct("=iiiiQ")  # op, flags, datalen, padding, data
 
 
-def fcntl(caller: Caller) -> Verdict:
+def fcntl(caller: Caller) -> Handler | Verdict:
     """fcntl, but for what the kernel's own descriptor answers: F_DUPFD, F_GETFD, F_SETFD."""
     file = opened(caller)
     if file is None:
@@ -68,7 +68,7 @@ def fcntl(caller: Caller) -> Verdict:
     raise refuse(errno.EBADF if command in (F_SETPIPE_SZ, F_GETPIPE_SZ) else errno.EINVAL)
 
 
-def _lock(caller: Caller, file: OpenFile, command: int) -> Verdict:
+def _lock(caller: Caller, file: OpenFile, command: int) -> Handler | Verdict:
     """POSIX locks of a process and those of an open file: fcntl(2)."""
     data = caller.peek(caller.args[2], _FLOCK.size)
     if len(data) < _FLOCK.size:
@@ -97,7 +97,17 @@ def _lock(caller: Caller, file: OpenFile, command: int) -> Verdict:
         LOCKS.release(file.key, owner, wanted)
         caller.wake(file.key)
         return Emulate(0)
+    if not own and not caller.stops_closing():
+        return _ready_to_close()
     return _taken(caller, file, owner, wanted, kind == F_WRLCK, command in (F_SETLKW, F_OFD_SETLKW))
+
+
+def _ready_to_close() -> Handler:
+    """The process will stop when it closes the file; then its call comes again.  Errors: ENOLCK."""
+    yield Redirect({}, "getpid")
+    if (yield Locks()):
+        raise refuse(errno.ENOLCK)
+    return Again()
 
 
 def _shown(found: Lock | None, data: bytes) -> bytes:

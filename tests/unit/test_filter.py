@@ -18,6 +18,7 @@ from pyview._core import lib
 from pyview.filter import (
     AUDIT_ARCH_I386,
     AUDIT_ARCH_X86_64,
+    CLOSING,
     MAPPINGS,
     MESSAGES,
     REFUSED,
@@ -30,6 +31,7 @@ from pyview.filter import (
     TOLD,
     TRACED,
     Action,
+    closing_tier,
     descriptor_tier,
     mapping_tier,
     message_tier,
@@ -205,6 +207,11 @@ def test_fcntl_stops_where_the_file_is_meant():
 def test_only_files_are_mapped():
     assert stops(HELD, "mmap", 0, 4096, 3, MAP_PRIVATE, 3)
     assert not stops(HELD, "mmap", 0, 4096, 3, MAP_PRIVATE | MAP_ANONYMOUS, 2**64 - 1)
+
+
+def test_the_closing_tier_stops_what_closes():
+    prog = closing_tier(oracle.numbers())
+    assert {name for name in oracle.numbers() if stops(prog, name)} == set(CLOSING)
 
 
 def test_the_mapping_tier_stops_what_ends_a_mapping():

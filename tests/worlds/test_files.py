@@ -12,6 +12,7 @@ TELLERS = (
     "long_socket_names",
     "long_transfer",
     "nameless_files",
+    "record_locks",
     "watched",
 )
 

@@ -10,7 +10,7 @@ from playbook import Nobody, play
 
 from pyview import syscalls
 from pyview.api import Device
-from pyview.filter import MAPPINGS, MESSAGES
+from pyview.filter import CLOSING, MAPPINGS, MESSAGES
 from pyview.handlers import names, table
 from pyview.openfile import OpenFile
 from pyview.syscalls import Role, Stop
@@ -24,7 +24,7 @@ REFUSED_ANYWAY = {"inotify_add_watch", "fanotify_mark", "setns"}
 def test_handlers_are_of_calls_that_stop():
     stopping = {call.name for call in syscalls.CALLS if call.stop in (Stop.LISTENER, Stop.TRACER)}
     held = {call.name for call in syscalls.CALLS if call.held is not None}
-    assert set(table.BY_NAME) <= stopping | held | set(MESSAGES) | set(MAPPINGS)
+    assert set(table.BY_NAME) <= stopping | held | set(MESSAGES) | set(MAPPINGS) | set(CLOSING)
     operations = {call.op for call in syscalls.CALLS if call.name in held}
     assert set(table.BY_OPERATION) <= operations
 
