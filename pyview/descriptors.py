@@ -20,7 +20,7 @@ from pyview import core
 from pyview.api import refuse
 from pyview.locks import EVERYTHING, LOCKS
 from pyview.openfile import O_PATH, OpenFile, Position
-from pyview.pages import Pages
+from pyview.pages import Area, Pages, Part
 from pyview.paths import Found
 from pyview.view import covers as _covers
 
@@ -77,6 +77,7 @@ class Descriptors:
         self._mapped: dict[tuple[int, int], Pages] = {}  # shared, by the file's key
         self._memory: dict[int, str] = {}  # memfd -> the name of its file, for proc
         self._users: dict[int, set[tuple[int, int]]] = {}  # pv_mm.maps -> keys
+        self._areas: dict[int, list[Area]] = {}  # pv_mm.maps -> where
         self._ended: dict[tuple[int, int], list[OpenFile]] = {}  # closed, but still mapped
         self._places: dict[str, int] = {}
         self._names: list[str] = [""]
@@ -244,6 +245,25 @@ class Descriptors:
         keys = self._users.get(maps, ())
         return {os.fstat(self._mapped[k].fd).st_ino: k for k in keys if k in self._mapped}
 
+    def mapped_at(self, maps: int, area: Area) -> None:
+        """A process with this pv_mm.maps has a file mapped there, whoever else has."""
+        self._areas.setdefault(maps, []).append(area)
+
+    def areas(self, maps: int, start: int, end: int) -> list[Area]:
+        """What of [start, end) may be a file's in processes with this pv_mm.maps."""
+        found = []
+        for area in self._areas.get(maps, ()):
+            low, high = max(area.start, start), min(area.end, end)
+            if low < high:
+                found.append(Area(low, high, area.key, area.offset + low - area.start))
+        return found
+
+    def part(self, area: Area) -> Part | None:
+        """The bytes of a mapped file that are there."""
+        pages = self._mapped.get(area.key)
+        length = area.end - area.start
+        return None if pages is None else Part(pages, area.offset, area.offset + length)
+
     def mapped(self, maps: int) -> list[Pages]:
         """What processes with this pv_mm.maps may have written by mapping."""
         keys = self._users.get(maps, ())
@@ -253,6 +273,8 @@ class Descriptors:
         """Nobody with this pv_mm.maps has these files mapped any more."""
         left = self._users.get(maps, set())
         left -= keys
+        areas = self._areas.pop(maps, [])
+        self._areas[maps] = [area for area in areas if area.key not in keys]
         for key in keys:
             if key in self._mapped and not any(key in users for users in self._users.values()):
                 pages = self._mapped.pop(key)
@@ -268,6 +290,7 @@ class Descriptors:
         """The last memory with this pv_mm.maps has gone, and all is written back."""
         self.unmapped(maps, set(self._users.get(maps, ())))
         self._users.pop(maps, None)
+        self._areas.pop(maps, None)
 
     # -- directories and programs in virtual trees ---------------------------------------------
     def place(self, name: str) -> int:

@@ -11,7 +11,7 @@ from pyview import core
 from pyview.api import Tree
 from pyview.descriptors import Descriptors, StandIn, name_of
 from pyview.openfile import OpenFile
-from pyview.pages import Pages
+from pyview.pages import Area, Pages, Part, rounded
 from pyview.paths import Found
 from pyview.view import Mount, View
 
@@ -82,8 +82,22 @@ class Holder:
             self.session.keep_until_done(self.tid, pages)
         return pages, name_of(pages.fd)
 
-    def mapped(self) -> list[Pages]:
-        return self.session.descriptors.mapped(int(self._record.mm.maps))
+    def mapped_at(self, opened: OpenFile, start: int, length: int, offset: int) -> None:
+        area = Area(start, start + rounded(length), opened.key, offset)
+        self.session.descriptors.mapped_at(int(self._record.mm.maps), area)
+
+    def mapped(self, start: int, length: int) -> list[Part]:
+        descriptors, maps = self.session.descriptors, int(self._record.mm.maps)
+        areas = descriptors.areas(maps, start, start + rounded(length))
+        parts = (descriptors.part(area) for area in areas)
+        return [part for part in parts if part is not None]
+
+    def moved_mapping(self, start: int, length: int, now: int, size: int) -> None:
+        descriptors, maps = self.session.descriptors, int(self._record.mm.maps)
+        for area in descriptors.areas(maps, start, start + rounded(length)):
+            moved = now + area.start - start
+            left = now + rounded(size) - moved
+            descriptors.mapped_at(maps, Area(moved, moved + left, area.key, area.offset))
 
     def unmapped(self) -> None:
         self.session.still_mapped(int(self._record.mm.maps))

@@ -10,11 +10,35 @@ from __future__ import annotations
 
 import errno
 import os
+from typing import NamedTuple
 
 from pyview.api import File, refuse
 
 PAGE = 4096
 CHUNK = 1 << 20  # bytes read at a time
+WHOLE = 1 << 63  # bytes: more than any file has
+
+
+def rounded(length: int) -> int:
+    """Bytes, up to the end of their last page."""
+    return -(-length // PAGE) * PAGE
+
+
+class Part(NamedTuple):
+    """What of a mapped file is at some addresses: [first, last) bytes of it."""
+
+    pages: Pages
+    first: int
+    last: int
+
+
+class Area(NamedTuple):
+    """Where a process has mapped a file: from `start` up to `end`, the file from `offset` on."""
+
+    start: int
+    end: int
+    key: tuple[int, int]
+    offset: int
 
 
 class Pages:
@@ -128,13 +152,16 @@ class Pages:
         os.ftruncate(self.fd, size)
         self.length = size
 
-    def write_back(self) -> None:
-        """Bring what has been written by mapping to the file.  Errors: EIO, ENOSPC."""
+    def write_back(self, first: int = 0, last: int = WHOLE) -> None:
+        """Bring what has been written by mapping to the file, within [first, last) bytes.
+
+        Errors: EIO, ENOSPC.
+        """
         if not self.shared:
             return
-        for start, end in self._filled:
-            for low in range(start, min(end, self.length), CHUNK):
-                high = min(low + CHUNK, end, self.length)
+        for start, end in self._within(first, min(last, self.length)):
+            for low in range(start, end, CHUNK):
+                high = min(low + CHUNK, end)
                 self._write_changed(os.pread(self.fd, high - low, low), low)
 
     def _write_changed(self, data: bytes, offset: int) -> None:

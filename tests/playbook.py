@@ -15,7 +15,7 @@ from pyview.api import Tree, refuse
 from pyview.handlers.caller import AT_FDCWD, Ids
 from pyview.handlers.table import handler_of
 from pyview.openfile import OpenFile
-from pyview.pages import Pages
+from pyview.pages import Pages, Part
 from pyview.paths import Found, resolve
 from pyview.syscalls import BY_NAME
 from pyview.verdicts import Redirect, Request, Verdict, Work
@@ -68,7 +68,8 @@ class Nobody:
         self.holds = True
         self.rights = Ids(0, 0, frozenset((0,)), 0o022)
         self.pages_given: list[Pages] = []  # the test's to close
-        self.pages_mapped: list[Pages] = []
+        self.pages_mapped: list[Part] = []
+        self.mapped_up_to = 1 << 63
         self.stand_ins: list[Bytes] = []
         self.places: list[str] = []  # names in virtual trees, by their numbers less 1
         self.running: set[str] = set()  # names of programs that are executed
@@ -241,8 +242,14 @@ class Nobody:
         self.pages_given.append(Pages(opened.file))
         return self.pages_given[-1], "/its/pages"
 
-    def mapped(self) -> list[Pages]:
-        return self.pages_mapped
+    def mapped_at(self, opened: OpenFile, start: int, length: int, offset: int) -> None:
+        self.notes.append(("mapped", opened.name, start, length, offset))
+
+    def moved_mapping(self, start: int, length: int, now: int, size: int) -> None:
+        self.notes.append(("moved mapping", start, length, now, size))
+
+    def mapped(self, start: int, length: int) -> list[Part]:
+        return [part for part in self.pages_mapped if start < self.mapped_up_to]
 
     def unmapped(self) -> None:
         self.notes.append(("unmapped",))

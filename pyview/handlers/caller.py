@@ -8,7 +8,7 @@ from typing import NamedTuple, Protocol
 
 from pyview.api import Tree
 from pyview.openfile import OpenFile
-from pyview.pages import Pages
+from pyview.pages import Pages, Part
 from pyview.paths import Found
 from pyview.syscalls import Call
 from pyview.view import View
@@ -78,8 +78,14 @@ class Caller(Protocol):
     def pages(self, opened: OpenFile, shared: bool, writable: bool) -> tuple[Pages, str]:
         """What to map in the place of a file, once it is filled, and the kernel's name of it."""
 
-    def mapped(self) -> list[Pages]:
-        """What it may have written by mapping."""
+    def mapped_at(self, opened: OpenFile, start: int, length: int, offset: int) -> None:
+        """It has a file mapped and shared there."""
+
+    def mapped(self, start: int, length: int) -> list[Part]:
+        """What it may have written to these addresses of mapped files."""
+
+    def moved_mapping(self, start: int, length: int, now: int, size: int) -> None:
+        """What was mapped at `start` is `size` bytes at `now`."""
 
     def unmapped(self) -> None:
         """It has unmapped something."""

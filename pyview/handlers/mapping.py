@@ -16,9 +16,9 @@ from typing import Any
 from pyview.abi.words import as_fd
 from pyview.api import refuse
 from pyview.handlers.caller import Caller
-from pyview.handlers.files import opened, perform
+from pyview.handlers.files import opened
 from pyview.openfile import LARGEST, O_PATH, READS
-from pyview.pages import PAGE
+from pyview.pages import PAGE, Pages, Part
 from pyview.verdicts import Done, Emulate, Handler, Mapped, Real, Redirect, Request, Verdict, Work
 
 PROT_WRITE = 2
@@ -62,7 +62,7 @@ def _mmap(caller: Caller) -> Handler:
         raise refuse(errno.ENODEV)
     writable = shared and access == os.O_RDWR  # mprotect(2) may make it so later
     pages, name = caller.pages(file, shared, writable)
-    yield from perform(file, partial(pages.fill, offset, length))
+    yield from filled(pages, offset, length)
     mode = os.O_RDWR if access == os.O_RDWR or not shared else os.O_RDONLY
     path = os.fsencode(name) + b"\0"
     fd = yield Redirect({0: path, 1: mode | os.O_CLOEXEC, 2: 0}, "open")
@@ -72,33 +72,71 @@ def _mmap(caller: Caller) -> Handler:
         yield Mapped()
     value = yield Redirect({FD: fd})
     yield Redirect({0: fd}, "close")
+    if shared and (value >= 0 or value < -4095):
+        caller.mapped_at(file, value, length, offset)
     return Emulate(value)
 
 
+def filled(pages: Pages, offset: int, length: int) -> Generator[Request, Any, None]:
+    """Have what is mapped hold the file's bytes there."""
+    fill = partial(pages.fill, offset, length)
+    if pages.file.slow:
+        yield Work(pages.file, fill)
+    else:
+        fill()
+
+
 def munmap(caller: Caller) -> Handler:
-    """munmap, mremap: what was written by mapping reaches the file."""
+    """munmap: what was written by mapping reaches the file."""
+    parts = caller.mapped(*caller.args[:2])
+    if not parts:
+        return Real()
     value = yield Redirect({})
-    if value >= 0 or value < -4095:
-        try:
-            yield from _write_back(caller)
-        finally:
-            caller.unmapped()
+    if value >= 0:
+        yield from _unmapped(caller, parts)
     return Done()
 
 
-def _write_back(caller: Caller) -> Generator[Request, Any, None]:
-    for pages in caller.mapped():
+def mremap(caller: Caller) -> Handler:
+    """mremap: the same for what is no longer where it was."""
+    start, length, size = caller.args[:3]
+    parts = caller.mapped(start, max(length, 1))
+    if not parts:
+        return Real()
+    for pages, first, _ in parts:
+        if size > length:
+            yield from filled(pages, first, size)
+    value = yield Redirect({})
+    if value >= 0 or value < -4095:
+        caller.moved_mapping(start, max(length, 1), value, size)
+        yield from _unmapped(caller, parts)
+    return Done()
+
+
+def _unmapped(caller: Caller, parts: list[Part]) -> Generator[Request, Any, None]:
+    try:
+        yield from _write_back(parts)
+    finally:
+        caller.unmapped()
+
+
+def _write_back(parts: list[Part]) -> Generator[Request, Any, None]:
+    for pages, first, last in parts:
+        write = partial(pages.write_back, first, last)
         if pages.file.slow:
-            yield Work(pages.file, pages.write_back)
+            yield Work(pages.file, write)
         else:
-            pages.write_back()
+            write()
 
 
 def msync(caller: Caller) -> Handler:
     """msync: the same, and it stays mapped.  Errors: EIO."""
+    parts = caller.mapped(*caller.args[:2])
+    if not parts:
+        return Real()
     value = yield Redirect({})
     if value == 0:
-        yield from _write_back(caller)
+        yield from _write_back(parts)
     return Done()
 
 

@@ -58,7 +58,7 @@ BY_NAME: dict[str, str] = {
     "flistxattr": "extended.listxattr",
     "fremovexattr": "extended.removexattr",
     "munmap": "mapping.munmap",
-    "mremap": "mapping.munmap",
+    "mremap": "mapping.mremap",
     "msync": "mapping.msync",
     "mmap": "mapping.mmap",
     "readahead": "files.advise",

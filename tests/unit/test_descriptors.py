@@ -15,6 +15,7 @@ from pyview.api import File, Linear, Tree, attributes
 from pyview.descriptors import Descriptors, StandIn
 from pyview.locks import EVERYTHING, Locks
 from pyview.openfile import O_PATH, OpenFile
+from pyview.pages import Area, Part
 from pyview.paths import Found
 from pyview.view import Mount
 
@@ -333,6 +334,14 @@ def test_who_opens_what_is_mapped_sees_it(session):
     assert other.pages is None
     assert session.all.pages(again, False, False) is pages
     assert session.all.mapped(maps) == [pages]
+    session.all.mapped_at(maps, Area(8, 16, one.key, 100))
+    session.all.mapped_at(maps, Area(8, 16, (9, 9), 0))
+    assert session.all.areas(maps, 10, 12) == [
+        Area(10, 12, one.key, 102), Area(10, 12, (9, 9), 2)
+    ]  # fmt: skip
+    assert session.all.areas(maps, 16, 20) == session.all.areas(maps + 1, 8, 16) == []
+    assert session.all.part(Area(10, 12, one.key, 102)) == Part(pages, 102, 104)
+    assert session.all.part(Area(10, 12, (9, 9), 2)) is None
     assert session.all.inodes(maps) == {os.fstat(pages.fd).st_ino: one.key}
 
 
@@ -353,7 +362,9 @@ def test_a_closed_file_lives_as_long_as_it_is_mapped(session):
     session.drop(fd)
     assert session.closed == []
     assert list(session.all.opened()) == [one]
+    session.all.mapped_at(maps, Area(8, 16, one.key, 100))
     session.all.unmapped(maps, {one.key})
+    assert session.all.areas(maps, 8, 16) == []
     assert session.closed == [one]
     assert list(session.all.opened()) == []
     with pytest.raises(OSError) as raised:

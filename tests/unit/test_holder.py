@@ -12,6 +12,7 @@ from pyview import core
 from pyview.api import File, Tree, attributes, refuse
 from pyview.handlers.caller import AT_FDCWD
 from pyview.openfile import O_PATH, OpenFile
+from pyview.pages import Part
 
 
 def errno_of(action, *args, **more):
@@ -169,12 +170,17 @@ def test_what_it_maps(task, garden, record, session):
     opened = garden(50, "/g/file")
     pages, name = task.pages(opened, False, False)
     assert session.kept == [pages], "private: of nobody's concern after the call"
-    assert task.mapped() == []
+    assert task.mapped(0, 1 << 40) == []
     shared, name = task.pages(opened, True, True)
     assert name == f"/proc/{os.getpid()}/fd/{shared.fd}"
     assert opened.pages is shared
     assert record.mm.maps
-    assert task.mapped() == [shared]
+    task.mapped_at(opened, 0x10000, 3 * 4096 - 1, 4096)
+    assert task.mapped(0, 1 << 40) == [Part(shared, 4096, 4 * 4096)]
+    assert task.mapped(0x11000, 1) == [Part(shared, 2 * 4096, 3 * 4096)]
+    assert task.mapped(0x13000, 4096) == task.mapped(0, 0x10000) == []
+    task.moved_mapping(0x11000, 8192, 0x50000, 4 * 4096)
+    assert task.mapped(0x50000, 1 << 40) == [Part(shared, 2 * 4096, 6 * 4096)]
     assert task.pages(opened, False, False)[0] is shared
     assert session.kept == [pages]
     task.unmapped()

@@ -214,3 +214,25 @@ def test_a_full_disk_is_ENOSPC(pages):
     with pytest.raises(OSError) as raised:
         pages.write_back()
     assert raised.value.errno == errno.ENOSPC
+
+
+def test_only_what_is_asked_for_is_looked_at():
+    class Counted(Memory):
+        def pread(self, size, offset):
+            self.seen.append((offset, size))
+            return super().pread(size, offset)
+
+    file = Counted(bytes(64 * PAGE))
+    file.seen = []
+    pages = Pages(file)
+    try:
+        pages.shared = True
+        pages.fill(0, 64 * PAGE)
+        os.pwrite(pages.fd, b"x", 8 * PAGE)
+        os.pwrite(pages.fd, b"y", 9 * PAGE)
+        file.seen.clear()
+        pages.write_back(8 * PAGE, 9 * PAGE)
+        assert file.seen == [(8 * PAGE, PAGE)]
+        assert (file.data[8 * PAGE], file.data[9 * PAGE]) == (ord("x"), 0)
+    finally:
+        pages.close()

@@ -11,6 +11,7 @@ TELLERS = (
     "io_submit",
     "long_socket_names",
     "long_transfer",
+    "mapped_parts",
     "nameless_files",
     "record_locks",
     "watched",

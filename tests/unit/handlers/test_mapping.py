@@ -13,7 +13,7 @@ from playbook import Nobody, play
 from pyview.api import File, Tree, attributes
 from pyview.api import refuse as error
 from pyview.openfile import O_PATH, OpenFile
-from pyview.pages import Pages
+from pyview.pages import Pages, Part
 from pyview.verdicts import Done, Emulate, Mapped, Real, Redirect, Work
 from pyview.view import Mount
 
@@ -55,7 +55,7 @@ def holding():
 
     yield make
     for caller in callers:
-        for pages in {*caller.pages_given, *caller.pages_mapped}:
+        for pages in {*caller.pages_given, *(part.pages for part in caller.pages_mapped)}:
             pages.close()
 
 
@@ -89,7 +89,8 @@ def test_its_pages_are_mapped_in_its_place(holding, flags, how, mode, noted):
         Redirect({0: 9}, "close"),
     ]
     assert (Mapped() in asked) == (how != PRIVATE)
-    assert caller.notes == [noted]
+    where = [("mapped", "/o/x", AT, 4096, 0)] if how != PRIVATE else []
+    assert caller.notes == [noted, *where]
 
 
 def test_they_hold_what_is_mapped(holding):
@@ -168,9 +169,10 @@ def mapped(holding):
     file = caller.objects[5].file
     pages = Pages(file)
     pages.shared = True
-    pages.fill(0, 4096)
+    pages.fill(0, 8192)
     os.pwrite(pages.fd, b"MAPPED", 0)
-    caller.pages_mapped.append(pages)
+    os.pwrite(pages.fd, b"BEHIND", 4096)
+    caller.pages_mapped.append(Part(pages, 0, 4096))
     return caller
 
 
@@ -181,7 +183,21 @@ def test_what_was_written_by_mapping_reaches_the_file(mapped, call, result):
     verdict, asked = play(mapped.calls(call, AT, 4096), result)
     assert (verdict, asked) == (Done(), [Redirect({})])
     assert mapped.objects[5].file.data.startswith(b"MAPPED6789")
-    assert mapped.notes == ([("unmapped",)] if call != "msync" else [])
+    assert b"BEHIND" not in mapped.objects[5].file.data
+    assert (("unmapped",) in mapped.notes) is (call != "msync")
+
+
+@pytest.mark.parametrize("call", ["munmap", "mremap", "msync"])
+def test_where_no_file_is_mapped_it_is_the_kernels(mapped, call):
+    mapped.mapped_up_to = AT
+    assert play(mapped.calls(call, AT, 4096)) == (Real(), [])
+
+
+def test_what_a_larger_mapping_shows_is_read_before(mapped):
+    (part,) = mapped.pages_mapped
+    play(mapped.calls("mremap", AT, 4096, 3 * 4096), AT + 4096)
+    assert os.pread(part.pages.fd, 10, 8190) == b"0123456789"
+    assert ("moved mapping", AT, 4096, AT + 4096, 3 * 4096) in mapped.notes
 
 
 @pytest.mark.parametrize("call", ["munmap", "mremap", "msync"])
