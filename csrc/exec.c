@@ -21,11 +21,27 @@ static ssize_t head_of(int base, const char *path, char *head, size_t size)
 	return n;
 }
 
+/* Is the interpreter another script, or not where the kernel looks for it?  Its name, when that is
+ * all that is not known, becomes what Python may find clean: the script's own is already. */
+static int virtual_interpreter(struct pv_task *t, const char *name, uint64_t *key)
+{
+	struct pv_where w;
+	char next[3];
+
+	if (*name != '/')
+		return 1;
+	int elsewhere = pv_where(t, AT_FDCWD, name, 0, &w, key) != PV_PLAIN || w.domain;
+	pv_where_done(&w);
+	return elsewhere ||
+	       (head_of(AT_FDCWD, name, next, sizeof next) >= 2 && !strncmp(next, "#!", 2));
+}
+
 /* Does the program start with "#!" and something that the kernel may not find?  What runs in the
  * end is the interpreter, so that a script leaves t->exec_domain 0. */
-static int virtual_script(struct pv_task *t, const char *path, const struct pv_where *w)
+static int virtual_script(struct pv_task *t, const char *path, const struct pv_where *w,
+                          uint64_t *key)
 {
-	char head[256], next[3];
+	char head[256];
 
 	if (t->fs->foreign || head_of(w->base, path, head, sizeof head) <= 2 ||
 	    strncmp(head, "#!", 2))
@@ -33,12 +49,11 @@ static int virtual_script(struct pv_task *t, const char *path, const struct pv_w
 	t->exec_domain = 0;
 	char *name = head + 2 + strspn(head + 2, " \t");
 	name[strcspn(name, " \t")] = 0;
-	return *name != '/' || pv_names_mount(t->view, name) ||
-	       (head_of(AT_FDCWD, name, next, sizeof next) >= 2 && !strncmp(next, "#!", 2));
+	return virtual_interpreter(t, name, key);
 }
 
 /* fexecve: the kernel has the file, but perhaps not its interpreter. */
-static int exec_descriptor(struct pv_task *t, int fd)
+static int exec_descriptor(struct pv_task *t, int fd, uint64_t *key)
 {
 	char name[32];
 	struct pv_where w = { .base = pv_getfd(t, fd) };
@@ -47,7 +62,7 @@ static int exec_descriptor(struct pv_task *t, int fd)
 	if (w.base < 0)
 		return PV_LET_RUN;
 	snprintf(name, sizeof name, "/proc/self/fd/%d", w.base);
-	int slow = virtual_script(t, name, &w);
+	int slow = virtual_script(t, name, &w, key);
 	close(w.base);
 	return slow ? PV_TO_PYTHON : PV_LET_RUN;
 }
@@ -64,11 +79,11 @@ int pv_dispatch_exec(struct pv_task *t, struct pv_stop *s, const struct pv_call 
 	if (n < 0)
 		return PV_LET_RUN;
 	if (n == 0)
-		return exec_descriptor(t, dirfd);
+		return exec_descriptor(t, dirfd, &s->key);
 	if (pv_where(t, dirfd, path, !pv_follows(call, at, s->args), &w, &s->key) == PV_PLAIN &&
 	    (!w.domain || w.relative)) {
 		t->exec_domain = w.domain;
-		if (pv_where_base(t, dirfd, &w) < 0 || !virtual_script(t, w.path, &w))
+		if (pv_where_base(t, dirfd, &w) < 0 || !virtual_script(t, w.path, &w, &s->key))
 			verdict = PV_LET_RUN;
 	}
 	pv_where_done(&w);

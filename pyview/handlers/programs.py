@@ -48,9 +48,9 @@ def execve(caller: Caller) -> Handler:
     if becomes:
         caller.executes(where.number)
     told = _script_name(caller, dirfd_index, shown)
-    changes, given = _interpreted(caller, where, told)
+    changes, given, clean = _interpreted(caller, where, told)
     if not changes and where.same:
-        return Real(where.clean)
+        return Real(where.clean and clean)
     if not changes:
         real = _copied(caller, where, becomes) if where.real is None else where.real
         given = _padded(os.fsencode(real), os.fsencode(told))
@@ -114,10 +114,13 @@ def _padded(real: bytes, shown: bytes) -> bytes:
     return real.rjust(len(shown), b"/")
 
 
-def _interpreted(caller: Caller, where: Found, shown: str) -> tuple[dict[int, Word], bytes]:
-    """What to execute instead when the interpreter of a script is not the kernel's to find."""
+def _interpreted(caller: Caller, where: Found, shown: str) -> tuple[dict[int, Word], bytes, bool]:
+    """What to execute instead when the interpreter of a script is not the kernel's to find.
+
+    With it comes whether C would find the interpreters where they are.
+    """
     arguments: list[bytes] = []
-    name = shown
+    name, clean = shown, True
     for depth in range(SCRIPTS + 1):
         line = _script_line(caller.program_head(where, HEAD))
         if line is None:
@@ -128,16 +131,17 @@ def _interpreted(caller: Caller, where: Found, shown: str) -> tuple[dict[int, Wo
         found = caller.resolve(AT_FDCWD, os.fsdecode(interpreter), follow=True)
         if found.real is None:
             _executable(caller, found)
+        clean = clean and found.clean
         arguments = [interpreter, *([option] if option else []), os.fsencode(name), *arguments[1:]]
         script, where, name = where, found, os.fsdecode(interpreter)
         caller.executes(found.number)  # it is what runs in the end
         if found.real is not None and (not found.same or script.real is None):
             _stays_open(caller, shown)
-            return _with_arguments(caller, found, arguments), b""
+            return _with_arguments(caller, found, arguments), b"", False
     if arguments and where.real is None:
         _stays_open(caller, shown)
-        return _with_arguments(caller, where, arguments), b""
-    return {}, b""
+        return _with_arguments(caller, where, arguments), b"", False
+    return {}, b"", clean
 
 
 def _stays_open(caller: Caller, shown: str) -> None:

@@ -91,6 +91,11 @@ int main(int argc, char **argv)
 	ERR(execv("./lost", (char *[]){"lost", NULL}), ENOENT);
 	put("empty", "#!\n");
 	ERR(execv("./empty", (char *[]){"empty", NULL}), ENOEXEC);
+	char *outside = where + strlen(prefix()); /* there the interpreter is a link that leads back */
+	OK(symlink(full, "through"));
+	put("outer", text("#!%s/through one\n", outside));
+	EQ(RUN(text("%s/outer", outside), "x"), 0);
+	SAME(said, text("[%s/through][one][%s/outer][x]", outside, outside));
 	put("sh", text("#!%s/bin/sh\necho \"$0 $1\"; pwd\n", prefix()));
 	EQ(RUN("./sh", "q"), 0);
 	SAME(said, text("./sh q\n%s\n", where));
