@@ -186,7 +186,7 @@ CLOSING = ("close", "close_range", "dup2", "dup3")
 
 def closing_tier(numbers: Mapping[str, int]) -> bytes:
     """For a process that has locked an emulated file: when it closes it, by any descriptor."""
-    actions = {numbers[name]: Action(SECCOMP_RET_TRACE) for name in CLOSING}
+    actions = {numbers[name]: Action(TRACED) for name in CLOSING}
     return program(actions, default=SECCOMP_RET_ALLOW)
 
 
