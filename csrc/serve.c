@@ -120,7 +120,8 @@ static int serve_open(struct pv_stop *s, const struct pv_where *w,
 
 	if (flags & O_PATH)
 		return PV_TO_PYTHON;
-	r = result(syscall(SYS_newfstatat, w->base, w->path, &st, 0));
+	int follow = flags & O_NOFOLLOW ? AT_SYMLINK_NOFOLLOW : 0;
+	r = result(syscall(SYS_newfstatat, w->base, w->path, &st, follow));
 	if (r < 0 && !making) {      /* else what is wrong with the flags, or the name, comes first */
 		*value = r;
 		return PV_ANSWERED;

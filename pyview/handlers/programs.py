@@ -13,7 +13,7 @@ from pyview.api import refuse
 from pyview.handlers import trees
 from pyview.handlers.caller import AT_FDCWD, Caller
 from pyview.handlers.directories import VIRTUAL
-from pyview.handlers.names import as_word, find
+from pyview.handlers.names import find
 from pyview.paths import Found
 from pyview.verdicts import Block, Done, Handler, Real, Redirect, Renamed, Word
 
@@ -51,6 +51,7 @@ def execve(caller: Caller) -> Handler:
     changes, given, clean = _interpreted(caller, where, told)
     if not changes and where.same:
         return Real(where.clean and clean)
+    renamed = bool(changes) or where.real is None  # the kernel calls the process otherwise
     if not changes:
         real = _copied(caller, where, becomes) if where.real is None else where.real
         given = _padded(os.fsencode(real), os.fsencode(told))
@@ -60,7 +61,7 @@ def execve(caller: Caller) -> Handler:
             changes |= {dirfd_index: AT_FDCWD, 4: flags & kept}
     value = yield Redirect(changes)
     if value == 0 and becomes:
-        name = os.fsencode(os.path.basename(shown or where.name)) if where.real is None else b""
+        name = os.fsencode(os.path.basename(shown or where.name)) if renamed else b""
         yield Renamed(given, os.fsencode(told), name)
     return Done()
 
@@ -137,10 +138,10 @@ def _interpreted(caller: Caller, where: Found, shown: str) -> tuple[dict[int, Wo
         caller.executes(found.number)  # it is what runs in the end
         if found.real is not None and (not found.same or script.real is None):
             _stays_open(caller, shown)
-            return _with_arguments(caller, found, arguments), b"", False
+            return *_with_arguments(caller, found, arguments, shown), False
     if arguments and where.real is None:
         _stays_open(caller, shown)
-        return _with_arguments(caller, where, arguments), b"", False
+        return *_with_arguments(caller, where, arguments, shown), False
     return {}, b"", clean
 
 
@@ -169,8 +170,13 @@ def _script_line(head: bytes) -> tuple[bytes, bytes] | None:
     return (name, rest.lstrip(BLANKS)) if name else None
 
 
-def _with_arguments(caller: Caller, found: Found, first: list[bytes]) -> dict[int, Word]:
-    """The arguments of the call for an interpreter: `first`, then the caller's but for argv[0]."""
+def _with_arguments(
+    caller: Caller, found: Found, first: list[bytes], shown: str
+) -> tuple[dict[int, Word], bytes]:
+    """The arguments of the call for an interpreter: `first`, then the caller's but for argv[0].
+
+    With them comes its name as the kernel gets it, as long at least as the script's, `shown`.
+    """
     dirfd_index, path_index = caller.call.paths()[0]
     address = caller.args[path_index + 1]
     pointers: list[bytes] = []
@@ -187,10 +193,11 @@ def _with_arguments(caller: Caller, found: Found, first: list[bytes]) -> dict[in
     flags = 0 if dirfd_index is None else caller.args[4] & AT_EXECVE_CHECK
     becomes = not flags & AT_EXECVE_CHECK
     real = _copied(caller, found, becomes) if found.real is None else found.real
-    changes: dict[int, Word] = {path_index: as_word(real), path_index + 1: vector}
+    given = _padded(os.fsencode(real), os.fsencode(shown))
+    changes: dict[int, Word] = {path_index: given + b"\0", path_index + 1: vector}
     if dirfd_index is not None:
         changes |= {dirfd_index: AT_FDCWD, 4: flags}
-    return changes
+    return changes, given
 
 
 def clone(caller: Caller) -> Handler:

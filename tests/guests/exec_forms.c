@@ -96,6 +96,11 @@ int main(int argc, char **argv)
 	put("outer", text("#!%s/through one\n", outside));
 	EQ(RUN(text("%s/outer", outside), "x"), 0);
 	SAME(said, text("[%s/through][one][%s/outer][x]", outside, outside));
+	put("teller", text("#!%s/through tell\n", outside));
+	EQ(RUN(text("%s/teller", outside)), 0);
+	SAME(said, text("%s/through|%s/teller|teller|%s", outside, outside, full));
+	EQ(RUN("./teller"), 0);
+	SAME(said, text("%s/through|./teller|teller|%s", outside, full));
 	put("sh", text("#!%s/bin/sh\necho \"$0 $1\"; pwd\n", prefix()));
 	EQ(RUN("./sh", "q"), 0);
 	SAME(said, text("./sh q\n%s\n", where));

@@ -9,6 +9,7 @@ TELLERS = (
     "attributes_at",
     "file_limit",
     "io_submit",
+    "links_not_followed",
     "long_socket_names",
     "long_transfer",
     "mapped_parts",
