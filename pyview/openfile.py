@@ -162,7 +162,7 @@ class OpenFile:
         if whence == os.SEEK_CUR:
             offset += self.offset
         elif whence == os.SEEK_END:
-            offset += 0 if self.is_directory else self.file.size()
+            offset += LARGEST if self.is_directory else self.file.size()
         elif whence in (os.SEEK_DATA, os.SEEK_HOLE):
             if self.is_directory:
                 raise refuse(errno.EINVAL)

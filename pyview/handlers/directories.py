@@ -137,15 +137,29 @@ def _virtual_entries(caller: Caller, file: OpenFile, size: int) -> Verdict:
         file.listing += [(name, 1, 0) for name in mounted]
     old = caller.call.name == "getdents"
     packer = dirent.pack_old if old else dirent.pack
-    out, at = b"", file.offset
-    for name, inode, mode in file.listing[at:]:
+    pieces: list[bytes] = []
+    room = as_fd(size)  # an int, which may be negative
+    for at, (name, inode, mode) in enumerate(file.listing[file.offset :], file.offset + 1):
         kind = stat.S_IFMT(mode) >> 12
-        piece = packer([dirent.Entry(os.fsencode(name), inode, at + 1, kind)])
-        if len(out) + len(piece) > size:
-            if not out:
+        piece = packer([dirent.Entry(os.fsencode(name), inode, at, kind)])
+        room -= len(piece)
+        if room < 0:
+            if not pieces:
                 raise refuse(errno.EINVAL)
             break
-        out += piece
-        at += 1
-    file.offset = at
-    return Emulate(len(out), ((caller.args[1], out),) if out else ())
+        pieces.append(piece)
+    return Emulate(_stored(caller, file, pieces))
+
+
+def _stored(caller: Caller, file: OpenFile, pieces: list[bytes]) -> int:
+    """Store as many entries as there is memory for; their bytes.  Errors: EFAULT."""
+    stored = caller.store(caller.args[1], b"".join(pieces)) if pieces else 0
+    done = 0
+    for piece in pieces:
+        if done + len(piece) > stored:
+            break
+        done += len(piece)
+        file.offset += 1
+    if pieces and not done:
+        raise refuse(errno.EFAULT)
+    return done

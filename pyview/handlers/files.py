@@ -23,6 +23,7 @@ from pyview.handlers.caller import Caller
 from pyview.openfile import LARGEST, O_PATH, WRITES, OpenFile
 from pyview.syscalls import Role
 from pyview.verdicts import Asleep, Emulate, Handler, Real, Verdict, Work
+from pyview.view import MOUNT_IDS, Mount
 
 TMPFS_MAGIC = 0x01021994  # as good as any: f_type of what has none
 RWF_HIPRI, RWF_APPEND, RWF_NOAPPEND, RWF_KNOWN = 0x01, 0x10, 0x20, 0x3F
@@ -192,7 +193,7 @@ def attributes(caller: Caller) -> Verdict:
     file = opened(caller)
     if file is None:
         return Real()
-    return Emulate(0, ((_buffer(caller), packed(caller, file.attributes())),))
+    return Emulate(0, ((_buffer(caller), packed(caller, file.attributes(), file.mount)),))
 
 
 def _buffer(caller: Caller) -> int:
@@ -200,9 +201,11 @@ def _buffer(caller: Caller) -> int:
     return caller.args[caller.call.arg(Role.STRUCT_OUT)]
 
 
-def packed(caller: Caller, st: os.stat_result) -> bytes:
-    """Attributes as the call wants them."""
-    return pack_statx(st) if caller.call.name == "statx" else pack_stat(st)
+def packed(caller: Caller, st: os.stat_result, mount: Mount) -> bytes:
+    """Attributes as the call wants them, of a file seen through a mount."""
+    if caller.call.name == "statx":
+        return pack_statx(st, MOUNT_IDS + mount.epoch)
+    return pack_stat(st)
 
 
 def statfs(caller: Caller) -> Verdict:

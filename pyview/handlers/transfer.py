@@ -93,6 +93,9 @@ def _piece(
     """Move `count` bytes from where both sides are; how many were, or -errno."""
     name = caller.call.name
     data, at = b"", 0
+    if target is not None:  # what may not be written is not taken from a pipe
+        lands = _position(caller, target, shape.target_at)
+        count = yield from limits.room(caller, target, lands, count)
     if source is not None and not source.is_directory:
         at = _position(caller, source, shape.source_at)
         if name == "copy_file_range":
@@ -285,8 +288,7 @@ def _written(
     caller: Caller, target: OpenFile, pointer: int, data: bytes
 ) -> Generator[Request, Any, int]:
     at = _position(caller, target, pointer)
-    left = yield from limits.room(caller, target, at, len(data))
-    count: int = yield from perform(target, lambda: target.pwrite(data[:left], at))
+    count: int = yield from perform(target, lambda: target.pwrite(data, at))
     _move(caller, target, pointer, count)
     return count
 

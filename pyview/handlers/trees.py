@@ -131,6 +131,8 @@ def _before_open(caller: Caller, found: Found, flags: int) -> os.stat_result | N
     if kind == stat.S_IFDIR and flags & os.O_TMPFILE == os.O_TMPFILE:
         may(caller, found, st, os.W_OK | os.X_OK)
         return st
+    if kind == stat.S_IFDIR and flags & os.O_DIRECT:
+        raise refuse(errno.EINVAL, found.name)
     if kind == stat.S_IFDIR and (access != os.O_RDONLY or flags & os.O_TRUNC or makes):
         raise refuse(errno.EISDIR, found.name)
     if kind in (stat.S_IFSOCK, stat.S_IFIFO):
@@ -156,7 +158,7 @@ def may(caller: Caller, found: Found, st: os.stat_result, wanted: int) -> None:
 
 def _stat(caller: Caller, found: Found) -> Verdict:
     buffer = caller.args[caller.call.arg(Role.STRUCT_OUT)]
-    return Emulate(0, ((buffer, packed(caller, lstat(found))),))
+    return Emulate(0, ((buffer, packed(caller, lstat(found), found.cover.mount)),))
 
 
 def _access(caller: Caller, found: Found) -> Verdict:

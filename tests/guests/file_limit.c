@@ -47,6 +47,9 @@ int main(void)
 	TELL(lseek(other, 400, SEEK_SET));
 	TELL(sendfile(other, file, NULL, 1000));
 	TELL(sendfile(other, file, NULL, 100));
+	TELL(lseek(file, 1000, SEEK_SET));
+	TELL(splice(fds[0], NULL, file, NULL, 500, 0));
+	TELL(read(fds[0], much, sizeof much));
 	limit.rlim_cur = 2000;
 	OK(setrlimit(RLIMIT_FSIZE, &limit));
 	TELL(pwrite(file, much, sizeof much, 0));

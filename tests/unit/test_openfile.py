@@ -204,3 +204,9 @@ def test_a_write_that_fails_changes_nothing_that_is_mapped(mapped):
     mapped.file = Full(b"0123456789")
     assert mapped.pwrite(b"abc", 0) == 1
     assert os.pread(mapped.pages.fd, 3, 0) == b"a12"
+
+
+def test_the_end_of_a_directory_is_as_far_away_as_in_ext4():
+    there = opened(Directory(), st=attributes(stat.S_IFDIR | 0o755, ino=1, dev=1))
+    assert there.seek(0, os.SEEK_END) == LARGEST
+    assert there.offset == LARGEST

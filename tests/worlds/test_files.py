@@ -14,6 +14,7 @@ TELLERS = (
     "long_transfer",
     "mapped_parts",
     "nameless_files",
+    "odd_directories",
     "record_locks",
     "watched",
 )
