@@ -77,6 +77,7 @@ class Descriptors:
         self._mapped: dict[tuple[int, int], Pages] = {}  # shared, by the file's key
         self._memory: dict[int, str] = {}  # memfd -> the name of its file, for proc
         self._users: dict[int, set[tuple[int, int]]] = {}  # pv_mm.maps -> keys
+        self._fifos: dict[tuple[int, int], int] = {}  # O_PATH
         self._areas: dict[int, list[Area]] = {}  # pv_mm.maps -> where
         self._ended: dict[tuple[int, int], list[OpenFile]] = {}  # closed, but still mapped
         self._places: dict[str, int] = {}
@@ -291,6 +292,21 @@ class Descriptors:
         self.unmapped(maps, set(self._users.get(maps, ())))
         self._users.pop(maps, None)
         self._areas.pop(maps, None)
+
+    def fifo(self, key: tuple[int, int]) -> int:
+        """A descriptor of the core for the FIFO of a file that a virtual tree says is one.
+
+        It is one of the kernel's without a name: readers and writers, and their waiting, are the
+        kernel's affair.  Errors: those of mkfifo(3).
+        """
+        if key not in self._fifos:
+            name = f"{os.environ.get('TMPDIR') or '/tmp'}/.pyview-{os.urandom(8).hex()}"
+            os.mkfifo(name, 0o600)
+            try:
+                self._fifos[key] = os.open(name, os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC)
+            finally:
+                os.unlink(name)
+        return self._fifos[key]
 
     # -- directories and programs in virtual trees ---------------------------------------------
     def place(self, name: str) -> int:

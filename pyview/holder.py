@@ -123,6 +123,9 @@ class Holder:
     def place(self, found: Found) -> int:
         return self.session.descriptors.place(found.name)
 
+    def fifo(self, st: os.stat_result) -> str:
+        return name_of(self.session.descriptors.fifo((st.st_dev, st.st_ino)))
+
     def settle(self) -> None:
         self.session.descriptors.settle()
 

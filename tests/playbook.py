@@ -262,6 +262,10 @@ class Nobody:
         self.stand_ins.append(Bytes(data))
         return self.stand_ins[-1]
 
+    def fifo(self, st: os.stat_result) -> str:
+        self.notes.append(("fifo", st.st_ino))
+        return "/its/fifo"
+
     def settle(self) -> None:
         self.notes.append(("settle",))
 

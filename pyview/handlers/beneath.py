@@ -15,7 +15,7 @@ from pyview.handlers import trees
 from pyview.handlers.caller import AT_FDCWD, Caller
 from pyview.openfile import O_PATH
 from pyview.paths import LINKS, Found, real_of
-from pyview.verdicts import Done, Handler, Real, Redirect, Word
+from pyview.verdicts import At, Done, Handler, Real, Redirect, Word
 from pyview.view import Cover
 
 NO_XDEV, NO_SYMLINKS, BENEATH, IN_ROOT = 0x01, 0x04, 0x08, 0x10
@@ -92,7 +92,10 @@ def _virtual(caller: Caller, base: str, name: str, how: How) -> Handler:
         return Done()
     if where.real is not None:
         return (yield from _real(where.real, how))
-    return (yield from trees.open_(caller, where, how.flags, how.mode))
+    verdict = yield from trees.open_(caller, where, how.flags, how.mode)
+    if isinstance(verdict, At):
+        return (yield from _real(verdict.real, how))
+    return verdict
 
 
 def _real(real: str, how: How) -> Handler:

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Hashable
 from typing import NamedTuple, Protocol
 
@@ -98,6 +99,9 @@ class Caller(Protocol):
 
     def stand_in(self, data: bytes) -> StandIn:
         """A memfd with these bytes, for the task to open."""
+
+    def fifo(self, st: os.stat_result) -> str:
+        """The kernel's name of a FIFO for a file with these attributes: the same for all."""
 
     def settle(self) -> None:
         """Whatever was closed by now is closed: its locks have gone."""

@@ -61,7 +61,9 @@ def answer(caller: Caller, found: list[Found]) -> Handler | Verdict:
 # -- opening ---------------------------------------------------------------------------------------
 
 
-def open_(caller: Caller, found: Found, flags: int, mode: int) -> Generator[Request, Any, Opened]:
+def open_(
+    caller: Caller, found: Found, flags: int, mode: int
+) -> Generator[Request, Any, Opened | At]:
     """open(2) of a name in a virtual tree."""
     if not caller.can_hold():
         return Opened(None)
@@ -75,6 +77,8 @@ def open_(caller: Caller, found: Found, flags: int, mode: int) -> Generator[Requ
     if st is not None and (flags & O_PATH or stat.S_ISDIR(st.st_mode)):
         opened = OpenFile(Directory(), found.cover.mount, found.rest, found.name, flags, st)
         return Opened(opened, bool(keeps & os.O_CLOEXEC))
+    if st is not None and stat.S_ISFIFO(st.st_mode):
+        return _named(caller, found.tree.backing(found.rest) or caller.fifo(st))
     opens = partial(found.tree.open, found.rest, flags & ~OURS, mode)
     # A slow tree's files may still be closing in its own thread.
     slow = getattr(found.tree, "slow", False)
@@ -92,6 +96,11 @@ def open_(caller: Caller, found: Found, flags: int, mode: int) -> Generator[Requ
     opened = OpenFile(file, found.cover.mount, found.rest, found.name, flags, st)
     opened.created = created
     return Opened(opened, bool(flags & os.O_CLOEXEC))
+
+
+def _named(caller: Caller, real: str) -> At:
+    """The call on the kernel's file of this name."""
+    return At(real, 0, {caller.call.paths()[0][1]: os.fsencode(real) + b"\0"})
 
 
 def _open_nameless(found: Found, flags: int, mode: int) -> Generator[Request, Any, Opened]:
@@ -135,7 +144,7 @@ def _before_open(caller: Caller, found: Found, flags: int) -> os.stat_result | N
         raise refuse(errno.EINVAL, found.name)
     if kind == stat.S_IFDIR and (access != os.O_RDONLY or flags & os.O_TRUNC or makes):
         raise refuse(errno.EISDIR, found.name)
-    if kind in (stat.S_IFSOCK, stat.S_IFIFO):
+    if kind == stat.S_IFSOCK:
         raise refuse(errno.ENXIO, found.name)
     if access != os.O_RDONLY and caller.runs(found):
         raise refuse(errno.ETXTBSY, found.name)
@@ -362,7 +371,7 @@ def _backed(caller: Caller, found: Found) -> Verdict:
     real = found.tree.backing(found.rest)
     if real is None:
         raise refuse(errno.EOPNOTSUPP, found.name)
-    return At(real, 0, {caller.call.paths()[0][1]: os.fsencode(real) + b"\0"})
+    return _named(caller, real)
 
 
 _OPERATIONS: dict[str, Callable[..., Any]] = extended.ON_NAMES | {

@@ -6,6 +6,7 @@ from __future__ import annotations
 import errno
 import os
 import select
+import stat
 from types import SimpleNamespace
 
 import pytest
@@ -393,6 +394,21 @@ def test_who_holds_locks_has_a_number_too(session):
     assert session.all.holds_locks(first) == first
     assert session.all.holds_locks(0) != first
     assert session.all.mapped(first) == []
+
+
+# -- FIFOs ---------------------------------------------------------------------------------------
+
+
+def test_a_fifo_is_one_for_all_who_open_it_and_has_no_name(session, monkeypatch, tmp_path):
+    monkeypatch.setenv("TMPDIR", str(tmp_path))
+    first, other = session.all.fifo((1, 2)), session.all.fifo((1, 3))
+    try:
+        assert session.all.fifo((1, 2)) == first != other
+        assert stat.S_ISFIFO(os.fstat(first).st_mode)
+        assert os.listdir(tmp_path) == []
+    finally:
+        os.close(first)
+        os.close(other)
 
 
 # -- names ---------------------------------------------------------------------------------------
