@@ -118,7 +118,10 @@ class _Walk:
         self.tail: list[str] = []  # what is left to the kernel
         self.links = 0
         self.cover = cover_of(view, self.at)
-        self.stays = True  # in the domain it started in
+        # The kernel's root, where it begins by itself, is this view's.
+        self.rooted = real_of(cover_of(view, "/"), "/") == "/"
+        # In the domain it started in, and where the kernel would stay, too.
+        self.stays = self.rooted or not path.startswith("/")
         self.plain = True  # no domain was entered after a link or a ".."
         self.strayed = False  # a link or ".." was met
         self.beyond: Cover | None = None  # what a magic link at the end leads to lies there
@@ -168,6 +171,8 @@ class _Walk:
 
     def up(self) -> None:
         self.strayed = True
+        if self.at == "/":
+            self.stays = self.stays and self.rooted
         self.to(self.at.rpartition("/")[0] or "/")
 
     def child(self, name: str) -> str:
@@ -203,6 +208,7 @@ class _Walk:
         if self.links > LINKS:
             raise refuse(errno.ELOOP)
         if target.startswith("/"):
+            self.stays = self.stays and self.rooted
             self.to("/")
         self.todo.extend(reversed(target.split("/")))
 

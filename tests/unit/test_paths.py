@@ -513,3 +513,30 @@ def test_names_and_nodes_are_as_random_as_they_should_be():
         assert os.readlink(known.top + "/b") == f"{known.top}/a"
         found = resolve(unreal(), KernelEyes(), tree.top, "b")
         assert outcome(tree, "stat", found.real) == "a" == outcome(known, "stat", known.top + "/b")
+
+
+# -- another root --------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("base", "path", "name"),
+    [
+        ("/", "/file", "/file"),
+        ("/", "../file", "/file"),
+        ("/deep", "../../../file", "/file"),
+        ("/deep", "/../file", "/file"),
+        ("/deep", "up", "/file"),
+        ("/deep", "link", "/file"),
+    ],
+)
+def test_a_directory_on_the_root_is_not_left(tmp_path, base, path, name):
+    (tmp_path / "deep").mkdir()
+    (tmp_path / "file").touch()
+    (tmp_path / "deep" / "link").symlink_to("/file")
+    (tmp_path / "deep" / "up").symlink_to("../../../file")
+    view = View()
+    view.mount("/", Past(view, view.epoch, str(tmp_path)))
+    found = resolve(view, KernelEyes(), base, path)
+    # The kernel, given these words, would go to its own root.
+    assert (found.name, found.real, found.same) == (name, str(tmp_path / "file"), False)
+    assert resolve(view, KernelEyes(), "/", "deep").same
