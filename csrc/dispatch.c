@@ -251,6 +251,7 @@ static int new_task(struct pv_task *t, struct pv_stop *s)
 	    (flags & CLONE_UNTRACED))
 		answered(s, -ENOSYS);            /* as on a kernel before 5.3; nobody else uses it */
 	t->foreign_child = (flags & (CLONE_NEWNS | CLONE_NEWUSER)) != 0;
+	t->child_leaves_users = (flags & CLONE_NEWUSER) != 0;
 	return PV_LET_RUN;
 }
 
@@ -285,6 +286,8 @@ int pv_dispatch_traced(struct pv_task *t, struct pv_stop *s)
 
 	if (!call)
 		return PV_LET_RUN;
+	if (t->identity && call->route == PV_ROUTE_CALL)
+		return pv_identity_call(t, s, &value) ? answered(s, value) : PV_TO_PYTHON;
 	if (on_descriptor(t, s, call)) {
 		if (!s->object || !pv_linear_call(s, &value))
 			return PV_TO_PYTHON;
@@ -319,6 +322,8 @@ int pv_dispatch_traced(struct pv_task *t, struct pv_stop *s)
 	case SYS_clone3:
 		return new_task(t, s);
 	case SYS_prctl:
+		if (s->args[0] != PR_GET_DUMPABLE && s->args[0] != PR_SET_DUMPABLE)
+			return t->identity ? PV_TO_PYTHON : PV_LET_RUN;
 		return dumpable(t, s);
 	case SYS_bind:
 	case SYS_connect:

@@ -84,9 +84,11 @@ int pv_proc_told(struct pv_task *t, const char *path)
 		return 1;
 	for (int depth = 0; depth < 2; depth++) {
 		size_t n = strcspn(path, "/");
+		struct pv_task *of = whose(t, path, n);
+		if (of && of->identity)
+			return 1;        /* its owner is the view's affair */
 		if (!path[n])
 			return 0;
-		struct pv_task *of = whose(t, path, n);
 		path += n + 1;
 		n = strcspn(path, "/");
 		if (!is_word(path, n, "task"))

@@ -92,12 +92,22 @@ struct pv_mm {               /* what CLONE_VM shares */
 	int place;           /* of /proc/self/exe in a virtual tree: Python's number */
 	int maps;            /* Python's number of what it has mapped of emulated files, 0: nothing */
 };
+struct pv_identity {         /* credentials(7) that are the view's affair; shared, never changed */
+	int refs;
+	uint32_t uid[4], gid[4];     /* real, effective, saved, for files */
+	uint64_t caps[5];            /* inheritable, permitted, effective, bounding, ambient */
+	uint32_t securebits;
+	uint32_t no_new_privs;
+	int ngroups;
+	uint32_t groups[];
+};
 struct pv_task {
 	int tid;
 	int pidfd;           /* -1: not opened yet */
 	struct pv_view *view;
 	struct pv_fs *fs;
 	struct pv_mm *mm;
+	struct pv_identity *identity; /* NULL: what the kernel says */
 	uint8_t waiting;     /* stopped as a newborn: its parent's event has not come yet */
 	uint8_t placed;      /* its parent's event has come */
 	uint8_t watched;     /* Python wants every stop of it */
@@ -108,6 +118,8 @@ struct pv_task {
 	uint8_t began;       /* its listener call was run and has just been interrupted */
 	uint8_t mapping;     /* stops for munmap and its like: it had an emulated file mapped */
 	uint8_t closing;     /* stops for close and its like: it had locked an emulated file */
+	uint8_t identified;  /* stops for calls about identity */
+	uint8_t child_leaves_users; /* its next child has a user name space of its own */
 	uint8_t foreign_child; /* its next child lives in name spaces of its own */
 	uint8_t stopped;     /* in a job-control stop */
 	int exec_domain;     /* where the program being exec'ed lies */
@@ -173,6 +185,10 @@ int pv_moved(struct pv_task *task, int domain);
 int pv_cwd(struct pv_task *task);
 int pv_getfd(struct pv_task *task, int fd);
 int pv_unshared(struct pv_task *task);
+
+/* ---- identity.c ---- */
+struct pv_identity *pv_identity_new(int ngroups);
+void pv_assume(struct pv_task *task, struct pv_identity *identity);
 
 /* ---- regs_*.c (stopped) ---- */
 int pv_get_regs(int tid, struct pv_regs *regs);
@@ -303,6 +319,8 @@ int pv_restarts(struct pv_task *t, const struct pv_regs *r);
 int pv_follows(const struct pv_call *call, int i, const uint64_t *args);
 
 uint64_t pv_signal_set(int tid, const char *field);
+void pv_identity_put(struct pv_identity *identity);
+int pv_identity_call(struct pv_task *t, struct pv_stop *s, int64_t *value);
 struct pv_task *pv_task_make(int tid);
 void pv_task_inherit(struct pv_task *child, struct pv_task *parent);
 void pv_task_exec(struct pv_task *t, int old, int *maps);

@@ -132,6 +132,9 @@ void pv_task_inherit(struct pv_task *child, struct pv_task *parent)
 	child->descriptors = parent->descriptors;
 	child->mapping = parent->mapping;
 	child->closing = parent->closing;
+	child->identified = parent->identified;
+	pv_assume(child, parent->child_leaves_users ? NULL : parent->identity);
+	parent->child_leaves_users = 0;
 	child->exec_domain = 0;
 	if (child->fs != parent->fs) {
 		int shared = same(child->tid, parent->tid, KCMP_FS);
@@ -175,6 +178,8 @@ void pv_task_exec(struct pv_task *t, int old, int *maps)
 		t->descriptors = o->descriptors;
 		t->mapping = o->mapping;
 		t->closing = o->closing;
+		t->identified = o->identified;
+		pv_assume(t, o->identity);
 		t->exec_place = o->exec_place;
 		pv_task_drop(o);
 	}
@@ -268,6 +273,7 @@ void pv_task_drop(struct pv_task *t)
 	ntasks--;
 	fs_put(t->fs);
 	mm_put(t->mm);
+	pv_identity_put(t->identity);
 	if (t->pidfd >= 0)
 		close(t->pidfd);
 	free(t);

@@ -228,7 +228,7 @@ static int executed(struct pv_task *t, struct pv_stop *s)
 	ptrace(PTRACE_GETEVENTMSG, t->tid, 0, &old);
 	pv_task_exec(t, (int)old, &maps);
 	s->value = maps;
-	if (t->watched || maps)
+	if (t->watched || maps || t->identity)
 		return report(s, PV_EXEC, t->tid, (int)old);
 	pv_resume(t->tid, PV_GO, 0);
 	return PV_NONE;

@@ -394,6 +394,12 @@ class View(Protocol):
     ) -> object:
         """Show `tree` at `target` (canonical, absolute).  Newer mounts hide older ones."""
 
+    def claim(self, calls: str) -> None:
+        """Let a group of calls stop in this view for as long as the module is loaded.
+
+        "identity": users, groups and capabilities are the view's own (see writing-modules.md).
+        """
+
 
 class Module:
     """A loadable module; the first line of its file's docstring is what vu_lsmod prints.

@@ -30,6 +30,10 @@ COMMANDS = {
     "vuname": "vuname",
     "viewname": "vuname",
     "vudebug": "vudebug",
+    "viewsu": "viewsu",
+    "vusu": "viewsu",
+    "viewsudo": "viewsudo",
+    "sudo": "sudo",
     "vu_mkcow": "vu_mkcow",
     "vu_moo": "vu_moo",
 }

@@ -269,6 +269,35 @@ def moved(task: Any, domain: int, place: int = 0) -> None:
     task.fs.place = place
 
 
+def groups_of(identity: Any) -> list[int]:
+    """The supplementary groups of a struct pv_identity."""
+    return list(ffi.unpack(identity.groups, identity.ngroups)) if identity.ngroups else []
+
+
+def assume(
+    task: Any,
+    users: tuple[int, ...],
+    groups: tuple[int, ...],
+    others: tuple[int, ...],
+    sets: tuple[int, ...],
+    flags: tuple[int, int],
+) -> None:
+    """The task has these credentials in its view: struct pv_identity; flags: the last two."""
+    made = lib.pv_identity_new(len(others))
+    if made == ffi.NULL:
+        raise MemoryError
+    made.uid, made.gid, made.caps = users, groups, sets
+    made.securebits, made.no_new_privs = flags
+    for at, group in enumerate(others):
+        made.groups[at] = group
+    lib.pv_assume(task, made)
+
+
+def assume_none(task: Any) -> None:
+    """What the kernel says of its credentials holds."""
+    lib.pv_assume(task, ffi.NULL)
+
+
 def unshared(task: Any) -> None:
     """The task has a working directory of its own from now on.  Errors: ENOMEM."""
     _checked(lib.pv_unshared(task))

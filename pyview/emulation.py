@@ -7,7 +7,7 @@ import errno
 import os
 from collections.abc import Callable, Hashable
 from functools import partial
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from pyview import core
 from pyview.api import Device, File, Tree
@@ -18,6 +18,9 @@ from pyview.pages import Pages
 from pyview.verdicts import Opened
 from pyview.view import Mount, View
 from pyview.workers import Workers
+
+if TYPE_CHECKING:
+    from pyview.credentials import Program
 
 
 class Loop(Protocol):
@@ -35,6 +38,9 @@ class Loop(Protocol):
     def view_of(self, pid: int) -> View | None:
         """The view that a task is in."""
 
+    def enters_root(self, record: Any, name: str) -> None:
+        """A directory of its view becomes a task's root."""
+
 
 class Emulation:
     """One per core."""
@@ -46,6 +52,7 @@ class Emulation:
         core.watch_rung(self.workers.fd)
         self._sleepers: dict[Hashable, set[int]] = {}
         self._kept: dict[int, list[StandIn | Pages]] = {}
+        self.programs: dict[int, Program] = {}  # what trees say of what tasks are about to execute
 
     # -- what a task asks ----------------------------------------------------------------------
     def wake(self, on: Hashable) -> None:
@@ -117,8 +124,20 @@ class Emulation:
                 del self._sleepers[on]
         LOCKS.waits_no_more(tid)
 
+    def executes_as(self, tid: int, program: Program | None) -> None:
+        """What a tree says of the program that a task is about to become, with its present call."""
+        if program is None:
+            self.programs.pop(tid, None)
+        else:
+            self.programs[tid] = program
+
+    def enters_root(self, record: Any, name: str) -> None:
+        """A directory of its view becomes a task's root."""
+        self._loop.enters_root(record, name)
+
     def done(self, tid: int) -> None:
         """A task's call is over."""
+        self.programs.pop(tid, None)
         for file in self._kept.pop(tid, ()):
             file.close()
 

@@ -123,13 +123,16 @@ def pythons_signals() -> tuple[int, ...]:
     return signal.SIGPIPE, signal.SIGXFSZ
 
 
-def become(argv: list[str], environment: dict[str, str]) -> NoReturn:
-    """Exec a command as a shell would find it.  Raises Failure(127) or Failure(126)."""
+def become(argv: list[str], environment: dict[str, str], file: str = "") -> NoReturn:
+    """Exec a command as a shell would find it.  Raises Failure(127) or Failure(126).
+
+    `file` is what to look for, when it is called otherwise.
+    """
     import _signal as signal  # signal brings enum, 4 ms
 
     for number in pythons_signals():
         signal.signal(number, signal.SIG_DFL)
-    name = argv[0]
+    name = file or argv[0]
     if not name:
         raise Failure(NOT_FOUND, "'': command not found")
     denied: OSError | None = None

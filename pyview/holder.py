@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Hashable
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from pyview import core
 from pyview.api import Tree
@@ -14,6 +14,9 @@ from pyview.openfile import OpenFile
 from pyview.pages import Area, Pages, Part, rounded
 from pyview.paths import Found
 from pyview.view import Mount, View
+
+if TYPE_CHECKING:
+    from pyview.credentials import Program
 
 
 class Session(Protocol):
@@ -32,6 +35,12 @@ class Session(Protocol):
 
     def unsynced(self, view: View) -> list[tuple[Tree | None, Callable[[], None]]]:
         """What makes durable what a view's devices and open files hold; with a slow one's tree."""
+
+    def executes_as(self, tid: int, program: Program | None) -> None:
+        """What a tree says of the program that a task is about to become."""
+
+    def enters_root(self, record: Any, name: str) -> None:
+        """A directory of its view becomes a task's root."""
 
     def device_changed(self, opened: OpenFile) -> None:
         """An ioctl on a device has been answered."""

@@ -22,12 +22,22 @@ SYNCED, SYNCED_LISTENER, WAIT_KILLABLE = 0x1, 0x1 | 0x8 | 0x10, 0x20
 class _Round:
     """One change of a view: the processes that have still to follow, and who waits for it."""
 
-    def __init__(self, picture: Any, then: Callable[[str], None], virtual: bool) -> None:
-        self.picture, self.virtual = picture, virtual
+    def __init__(
+        self, picture: Any, then: Callable[[str], None], virtual: bool, identity: bool
+    ) -> None:
+        self.picture, self.virtual, self.identity = picture, virtual, identity
         self.pending: set[int] = set()
         self.failed: set[int] = set()  # tasks that could not be filtered: not tried again
         self.then: Callable[[str], None] | None = then
         self.why = ""
+
+    def lacks(self, record: Any) -> bool:
+        """Whether a task still has to follow."""
+        return (
+            not record.filtered
+            or (self.virtual and not record.messages)
+            or (self.identity and not record.identified)
+        )
 
     def end(self) -> None:
         then, self.then = self.then, None
@@ -63,13 +73,20 @@ class Installer:
         self._rounds: list[_Round] = []
         self._queued: dict[int, _Round] = {}
 
-    def install_in(self, picture: Any, then: Callable[[str], None], virtual: bool = False) -> None:
+    def install_in(
+        self,
+        picture: Any,
+        then: Callable[[str], None],
+        virtual: bool = False,
+        identity: bool = False,
+    ) -> None:
         """Have every process of a view filtered, then call `then("")`, or `then(why not)`.
 
         `virtual`: emulated descriptors may reach any of them, so all stop for messages, too.
+        `identity`: users and groups are the view's own.
         """
         self._path_tier(picture)  # made before anybody is stopped for it
-        turn = _Round(picture, then, virtual)
+        turn = _Round(picture, then, virtual, identity)
         self._rounds.append(turn)
         self._go_on(turn)
 
@@ -81,9 +98,11 @@ class Installer:
         todo: dict[int, int] = {}
         for record in list(core.tasks()):
             tid = record.tid
-            lacks = not record.filtered or (turn.virtual and not record.messages)
             tried = tid in turn.failed or self._has(tid)
-            if record.view == turn.picture and lacks and not tried:
+            mine = record.view == turn.picture
+            if mine and turn.identity and record.identified and not record.identity:
+                _seed(record)  # it stops already; its identity was taken away
+            if mine and turn.lacks(record) and not tried:
                 todo.setdefault(core.thread_group(tid), tid)
         turn.pending |= {tid for tid in todo.values() if not _sleeps_deeply(tid)}
         for tid in todo.values():
@@ -141,7 +160,7 @@ class Installer:
 
     def _installation(self, tid: int, turn: _Round) -> Procedure:
         record = core.task(tid)
-        if record is None or (record.filtered and (record.messages or not turn.virtual)):
+        if record is None or not turn.lacks(record):
             return
         core.interrupt(tid)
         stop = yield WAIT
@@ -155,6 +174,11 @@ class Installer:
                 yield from self._path(tid, self._path_tier(turn.picture))
             if turn.virtual:
                 yield from self.stop_for_messages(tid)
+            if turn.identity:
+                yield from self._more(tid, "identified", "identity_tier")
+                for other in _threads(tid):
+                    if not other.identity:
+                        _seed(other)
         except OSError as error:
             turn.why = f"cannot filter process {tid}: {os.strerror(error.errno or 0)}"
             turn.failed |= {other.tid for other in _threads(tid)}
@@ -190,6 +214,13 @@ class Installer:
             if error.errno != errno.EINVAL:  # Linux < 5.19 has no WAIT_KILLABLE
                 raise
         return (yield from install(tid, program, numbers, SYNCED_LISTENER))
+
+
+def _seed(record: Any) -> None:
+    """Who a task is in its view is at first whom the kernel says."""
+    from pyview import identities  # not before it is needed
+
+    identities.seed(record)
 
 
 def _threads(tid: int) -> list[Any]:

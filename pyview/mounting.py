@@ -47,6 +47,12 @@ class Core(Protocol):
     def child(self, pid: int, name: str) -> View:
         """Make a process the first of a new child view.  Errors: EINVAL, EAGAIN."""
 
+    def others(self, view: View) -> int:
+        """How many tasks of `view` are somebody else there than the kernel's user."""
+
+    def becomes_root(self, pid: int) -> None:
+        """Give a process the view's root user, with all capabilities."""
+
     def apart(self, action: Callable[[], Any], then: Then, tree: Tree | None = None) -> None:
         """Run what may take long in a thread, then call `then(result, error)` in the core's own.
 

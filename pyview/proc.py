@@ -32,6 +32,8 @@ class Proc(Holder):
     """A task that looks at proc."""
 
     def uid(self) -> int:
+        if self._record.identity:
+            return int(self._record.identity.uid[3])
         # The owner of its directory in proc, but root's when it must not be looked at: proc(5).
         owner = os.stat(f"/proc/{self.tid}").st_uid
         return owner or int(self.status_fields(b"Uid")[0].split()[3])
@@ -238,7 +240,12 @@ def state_of(record: Any) -> bytes:
 
 def status_lines(record: Any) -> dict[bytes, bytes]:
     """The lines of /proc/PID/status that say something else in a view than to the kernel."""
-    return {b"TracerPid": b"0"}
+    lines = {b"TracerPid": b"0"}
+    if record.identity:
+        from pyview import identities  # not before it is needed
+
+        lines |= identities.status_lines(record)
+    return lines
 
 
 def status_text(text: bytes, record: Any) -> bytes:

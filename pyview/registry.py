@@ -21,7 +21,13 @@ from pyview.view import Mount, View
 ENTRY_POINTS = "pyview.modules"
 HERE = os.path.join(os.path.dirname(__file__), "modules")
 #: Modules and mount types of VUOS and view-os that are called otherwise here, but for their "um".
-OLD_NAMES = {"vufs": "viewfs", "fuse": "vufuse", "umviewfs": "viewfs", "vudevpartx": "vudevmbr"}
+OLD_NAMES = {
+    "unrealuidgid": "vuid",
+    "vufs": "viewfs",
+    "fuse": "vufuse",
+    "umviewfs": "viewfs",
+    "vudevpartx": "vudevmbr",
+}
 CO_VARKEYWORDS = 0x08  # of a code object's flags, as inspect has it
 UNITS = {"K": 1 << 10, "M": 1 << 20, "G": 1 << 30, "T": 1 << 40}
 TRUTH = {"yes": True, "true": True, "on": True, "1": True}
@@ -41,14 +47,16 @@ class Loaded:
     line       its one-line description
     module     the instance
     mounts     what `load` mounted: goes with the module, unlike what users mounted with its types
+    claims     the groups of calls that it has claimed, and no other before it
     permanent  cannot be unloaded
     """
 
-    __slots__ = ("line", "module", "mounts", "name", "permanent")
+    __slots__ = ("claims", "line", "module", "mounts", "name", "permanent")
 
     def __init__(self, name: str, line: str, module: Module, permanent: bool) -> None:
         self.name, self.line, self.module, self.permanent = name, line, module, permanent
         self.mounts: list[Mount] = []
+        self.claims: set[str] = set()
 
 
 # -- names ---------------------------------------------------------------------------------------
@@ -313,7 +321,7 @@ def load(view: View, spec: str, log: Log, *, permanent: bool = False) -> Loaded:
         raise ModuleError(f"{name}: {error}") from None
     line = (sys.modules[kind.__module__].__doc__ or kind.__doc__ or "").strip().partition("\n")[0]
     short = short_name(name)
-    before = list(view.mounts)
+    before, claimed = list(view.mounts), set(view.claims)
     module: Module = _guarded(name, log, lambda: kind(**arguments))
     loaded = Loaded(short, _description(short, line), module, permanent)
     try:
@@ -321,7 +329,9 @@ def load(view: View, spec: str, log: Log, *, permanent: bool = False) -> Loaded:
     except ModuleError:
         for mount in [mount for mount in view.mounts if mount not in before]:
             view.umount(mount)
+        view.claims = claimed
         raise
+    loaded.claims = view.claims - claimed
     loaded.mounts = [mount for mount in view.mounts if mount not in before]
     for mount in loaded.mounts:
         mount.owner = loaded

@@ -46,6 +46,8 @@ class Services(Mounting):
             "setname": self._setname,
             "debug": self._debug,
             "child": self._child,
+            "become": self._become,
+            "identity": self._identity,
         }
 
     # -- for the core ------------------------------------------------------------------------
@@ -136,6 +138,7 @@ class Services(Mounting):
         return later
 
     def _remove(self, view: View, loaded: Loaded) -> None:
+        view.claims -= loaded.claims
         mounts = [mount for mount in view.mounts if mount.owner is loaded]
         for mount in mounts:
             if mount in view.mounts:  # not gone with its leader
@@ -151,7 +154,8 @@ class Services(Mounting):
     def _uses(self, view: View, loaded: Loaded) -> int:
         """How many mounts of users, and how many of its own that are busy, need a module."""
         own = [mount for mount in view.mounts if mount.owner is loaded]
-        return sum(
+        others = self._core.others(view) if "identity" in loaded.claims else 0
+        return others + sum(
             mount not in loaded.mounts or self._core.busy(view, mount) or mount.tree.busy()
             for mount in own
             if mount.leader is None
@@ -208,8 +212,34 @@ class Services(Mounting):
         (name,) = words
         _check_name(name)
         child = self._core.child(pid, name)
-        self._loaded[child.number] = list(self._loaded.get(view.number, ()))
+        self.adopt(child, view)
         return 0, str(child.number)
+
+    def adopt(self, child: View, parent: View) -> None:
+        """A child view has its parent's modules."""
+        self._loaded[child.number] = list(self._loaded.get(parent.number, ()))
+
+    def _identity(self, view: View, _pid: int, words: Sequence[str]) -> Answer:
+        """[]: "1" where users are the view's own, else "0"."""
+        () = words
+        return 0, str(int("identity" in view.claims))
+
+    def _become(self, view: View, pid: int, words: Sequence[str]) -> Answer | Later:
+        """[]: the client is root in this view, whose identities become its own for that."""
+        () = words
+        if "identity" in view.claims:
+            self._core.becomes_root(pid)
+            return 0, ""
+        asked, later = self._insmod(view, pid, ("", "vuid")), Later()
+
+        def loaded(answer: Answer) -> None:
+            if not answer[0]:
+                self._core.becomes_root(pid)
+            later.done(*answer)
+
+        assert isinstance(asked, Later)
+        asked.then(loaded)
+        return later
 
 
 def _check_name(name: str) -> None:

@@ -7,11 +7,13 @@ cf. Linux fs/binfmt_elf.c:create_elf_tables.
 from __future__ import annotations
 
 import struct
+from collections.abc import Iterator
 
 from pyview import core
 
-AT_NULL, AT_EXECFN = 0, 31
+AT_NULL, AT_UID, AT_EUID, AT_GID, AT_EGID, AT_SECURE, AT_EXECFN = 0, 11, 12, 13, 14, 23, 31
 WORD = 8  # bytes
+ENTRIES = 64  # more than any kernel's auxiliary vector has
 SCRIPT_ARGUMENTS = 12  # an interpreter, its option and the script, as often as scripts nest
 
 
@@ -20,11 +22,8 @@ def _words(tid: int, address: int, count: int) -> tuple[int, ...]:
     return struct.unpack(f"={len(data) // WORD}Q", data[: len(data) // WORD * WORD])
 
 
-def _pointers(tid: int) -> list[int]:
-    """Where the names are that the kernel put there: the first arguments, and AT_EXECFN."""
-    sp = core.registers(tid).sp
-    argc = _words(tid, sp, 1)[0]
-    found = list(_words(tid, sp + WORD, min(argc, SCRIPT_ARGUMENTS)))
+def _auxiliary(tid: int, sp: int, argc: int) -> Iterator[tuple[int, int, int]]:
+    """The auxiliary vector: the address of each entry, its kind, its value."""
     at = sp + WORD * (argc + 2)
     while any(words := _words(tid, at, 64)):
         end = words.index(0) if 0 in words else len(words)
@@ -32,14 +31,30 @@ def _pointers(tid: int) -> list[int]:
         if end < len(words):
             break
     at += WORD
-    for _ in range(64):
-        kind, value = _words(tid, at, 2)
-        if kind == AT_EXECFN:
-            found.append(value)
-        if kind == AT_NULL:
+    words = _words(tid, at, 2 * ENTRIES)
+    for here in range(0, len(words) - 1, 2):
+        if words[here] == AT_NULL:
             break
-        at += 2 * WORD
+        yield at + WORD * here, words[here], words[here + 1]
+
+
+def _pointers(tid: int) -> list[int]:
+    """Where the names are that the kernel put there: the first arguments, and AT_EXECFN."""
+    sp = core.registers(tid).sp
+    argc = _words(tid, sp, 1)[0]
+    found = list(_words(tid, sp + WORD, min(argc, SCRIPT_ARGUMENTS)))
+    found += [value for _, kind, value in _auxiliary(tid, sp, argc) if kind == AT_EXECFN]
     return found
+
+
+def tell_identity(tid: int, ids: tuple[int, int, int, int], secure: bool) -> None:
+    """Tell a new program who it is: uid, euid, gid, egid; and whether not to trust its caller."""
+    sp = core.registers(tid).sp
+    argc = _words(tid, sp, 1)[0]
+    told = dict(zip((AT_UID, AT_EUID, AT_GID, AT_EGID), ids, strict=True)) | {AT_SECURE: secure}
+    for address, kind, value in _auxiliary(tid, sp, argc):
+        if kind in told and told[kind] != value:
+            core.patch(tid, address + WORD, struct.pack("=Q", told[kind]))
 
 
 def rename_on_stack(tid: int, given: bytes, shown: bytes) -> None:

@@ -174,7 +174,8 @@ class Call(NamedTuple):
     """One system call.
 
     `held` is when it stops in a process that has, or has had, an emulated descriptor (the
-    descriptor tier): always, if any of these conditions holds, or never (None).
+    descriptor tier): always, if any of these conditions holds, or never (None).  `identity` is
+    when it stops in a view whose users and groups are its own (the identity tier), likewise.
 
     `op` is the operation a module sees: calls that differ only in calling
     convention (stat, fstat, newfstatat) share one.  `stop` holds when any
@@ -192,6 +193,7 @@ class Call(NamedTuple):
     nr: int | None = None
     note: str = ""
     held: tuple[When, ...] | None = None
+    identity: tuple[When, ...] | None = None
 
     def arg(self, role: Role) -> int:
         """The index of the first argument with this role, or -1."""
@@ -309,6 +311,7 @@ def call(
     nr: int | None = None,
     note: str = "",
     held: tuple[When, ...] | None = (),
+    identity: tuple[When, ...] | None = None,
 ) -> Call:
     """A row; the operation is the call's own name unless told.
 
@@ -316,7 +319,7 @@ def call(
     """
     if not held and not any(arg.role is Role.FD for arg in args):
         held = None
-    return Call(name, route, args, op or name, stop, when, nr, note, held)
+    return Call(name, route, args, op or name, stop, when, nr, note, held, identity)
 
 
 def refuse(name: str, *args: Arg, op: str = "", nr: int | None = None, note: str = "") -> Call:
@@ -445,6 +448,8 @@ PROCESS: tuple[Call, ...] = (
     call("vfork",       K),
     call("prctl",       K, *n("option", "arg2", "arg3", "arg4", "arg5"), stop=T,
          when=(When(0, "eq", (3, 4)),),             # PR_GET_DUMPABLE, PR_SET_DUMPABLE
+         # KEEPCAPS, CAPBSET, SECUREBITS, NO_NEW_PRIVS, CAP_AMBIENT
+         identity=(When(0, "eq", (7, 8, 23, 24, 27, 28, 38, 39, 47)),),
          note="PR_SET_MM_EXE_FILE is the kernel's: /proc/self/exe then shows the real file"),
     call("ptrace",      K, *n("request", "pid"), *ptr("addr", "data"),
          note="a task has one tracer and in a view that is pyview's: attaching to it is EPERM"),
@@ -584,24 +589,24 @@ CLAIMED: tuple[Call, ...] = (
     call("uname",       C, get("buf")),
     call("sethostname", C, inp(1, "name"), length),
     call("setdomainname", C, inp(1, "name"), length),
-    call("getuid",      C, op="getresuid"),
-    call("geteuid",     C, op="getresuid"),
-    call("getresuid",   C, *(get(s) for s in ("ruid", "euid", "suid"))),
-    call("getgid",      C, op="getresgid"),
-    call("getegid",     C, op="getresgid"),
-    call("getresgid",   C, *(get(s) for s in ("rgid", "egid", "sgid"))),
-    call("setuid",      C, uid),
-    call("setreuid",    C, *n("ruid", "euid")),
-    call("setresuid",   C, *n("ruid", "euid", "suid")),
-    call("setfsuid",    C, uid),
-    call("setgid",      C, gid),
-    call("setregid",    C, *n("rgid", "egid")),
-    call("setresgid",   C, *n("rgid", "egid", "sgid")),
-    call("setfsgid",    C, gid),
-    call("getgroups",   C, count, get("list")),
-    call("setgroups",   C, count, put("list")),
-    call("capget",      C, put("header"), get("data")),
-    call("capset",      C, put("header"), put("data")),
+    call("getuid",      C, op="getresuid", identity=()),
+    call("geteuid",     C, op="getresuid", identity=()),
+    call("getresuid",   C, *(get(s) for s in ("ruid", "euid", "suid")), identity=()),
+    call("getgid",      C, op="getresgid", identity=()),
+    call("getegid",     C, op="getresgid", identity=()),
+    call("getresgid",   C, *(get(s) for s in ("rgid", "egid", "sgid")), identity=()),
+    call("setuid",      C, uid, identity=()),
+    call("setreuid",    C, *n("ruid", "euid"), identity=()),
+    call("setresuid",   C, *n("ruid", "euid", "suid"), identity=()),
+    call("setfsuid",    C, uid, identity=()),
+    call("setgid",      C, gid, identity=()),
+    call("setregid",    C, *n("rgid", "egid"), identity=()),
+    call("setresgid",   C, *n("rgid", "egid", "sgid"), identity=()),
+    call("setfsgid",    C, gid, identity=()),
+    call("getgroups",   C, count, get("list"), identity=()),
+    call("setgroups",   C, count, put("list"), identity=()),
+    call("capget",      C, put("header"), get("data"), identity=()),
+    call("capset",      C, put("header"), put("data"), identity=()),
     call("time",        C, get("tloc")),
     call("gettimeofday", C, get("tv"), get("tz")),
     call("settimeofday", C, put("tv"), put("tz")),
@@ -873,7 +878,7 @@ def check_row(row: Call) -> None:
         raise ValueError(f"{row.name}: neutral but stops")
     if row.when and row.stop not in (Stop.LISTENER, Stop.TRACER):
         raise ValueError(f"{row.name}: a condition without a stop")
-    for w in (*row.when, *(row.held or ())):
+    for w in (*row.when, *(row.held or ()), *(row.identity or ())):
         if not 0 <= w.arg < len(row.args) or w.kind not in KINDS:
             raise ValueError(f"{row.name}: condition {w}")
         if (w.kind == "nonzero") is not (w.values == ()):

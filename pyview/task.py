@@ -13,8 +13,8 @@ import re
 import resource
 import stat
 import time
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING, Any
 
 from pyview import core
 from pyview.api import refuse
@@ -26,7 +26,19 @@ from pyview.proc import MAGIC, Proc
 from pyview.syscalls import Call
 from pyview.view import View
 
+if TYPE_CHECKING:
+    from pyview.credentials import Credentials, Program
+
 _DELETED = " (deleted)"
+
+
+def _credentials(record: Any) -> Credentials | None:
+    """Whom a task is in its view; None: whom the kernel says."""
+    if not record.identity:
+        return None
+    from pyview import identities  # not before it is needed
+
+    return identities.of(record)
 
 
 class CoreEyes:
@@ -97,9 +109,55 @@ class Task(Proc):
 
     # -- rights ----------------------------------------------------------------------------
     def ids(self) -> Ids:
-        fields = self.status_fields(b"Uid", b"Gid", b"Groups", b"Umask")
-        uid, gid = int(fields[0].split()[3]), int(fields[1].split()[3])
-        return Ids(uid, gid, frozenset(map(int, fields[2].split())) | {gid}, int(fields[3], 8))
+        return self._ids(3)
+
+    def real_ids(self) -> Ids:
+        return self._ids(0)
+
+    def _ids(self, which: int) -> Ids:
+        """The ids of one kind: 0 real, 3 for files."""
+        who = self.credentials()
+        if who is None:
+            fields = self.status_fields(b"Uid", b"Gid", b"Groups", b"Umask", b"CapEff")
+            uid, gid = int(fields[0].split()[which]), int(fields[1].split()[which])
+            groups: Iterator[int] = map(int, fields[2].split())
+            capabilities = int(fields[4], 16)
+        else:
+            fields = self.status_fields(b"Umask") * 4
+            uid, gid, groups = who.users[which], who.own_groups[which], iter(who.groups)
+            capabilities = who.effective
+            if not which:  # Linux fs/open.c:access_override_creds
+                capabilities = 0 if uid else who.permitted
+        umask = int(fields[3], 8)
+        return Ids(uid, gid, frozenset(groups) | {gid}, umask, capabilities, who is not None)
+
+    def credentials(self) -> Credentials | None:
+        return _credentials(self._record)
+
+    def credentials_of(self, pid: int) -> Credentials | None:
+        record = core.task(pid)
+        return None if record is None else _credentials(record)
+
+    def become(self, credentials: Credentials) -> None:
+        from pyview import identities  # not before it is needed
+
+        identities.give(self._record, credentials)
+
+    def leaves_users(self) -> None:
+        core.assume_none(self._record)
+
+    def child_leaves_users(self) -> None:
+        self._record.child_leaves_users = 1
+
+    def owner_in_proc(self, real: str) -> tuple[int, int] | None:
+        if not self._record.identity:
+            return None
+        from pyview import identities
+
+        return identities.owned_by(real)
+
+    def enters_root(self, name: str) -> None:
+        self.session.enters_root(self._record, name)
 
     def file_limit(self) -> int:
         limit, _ = resource.prlimit(self.tid, resource.RLIMIT_FSIZE)
@@ -144,7 +202,12 @@ class Task(Proc):
 
     def _shown(self, real: str, number: int) -> str:
         domain = self.view.domain(number)
-        name = domain.name(real) if domain is not None else real
+        if domain is not None:
+            name = domain.name(real)
+        elif self.view.domain(0) is not None:
+            name = real
+        else:  # it was opened before the root was changed
+            name = next(filter(None, (one.name(real) for one in self.view.domains())), None)
         if name is None or not name.startswith("/"):
             raise refuse(errno.ENOENT, real)
         return name
@@ -180,6 +243,9 @@ class Task(Proc):
         if domain:
             core.use_domains()
 
+    def executes_as(self, program: Program | None) -> None:
+        self.session.executes_as(self.tid, program)
+
     # -- descriptors -------------------------------------------------------------------------
     def fd_domain(self, fd: int) -> int:
         return core.mark_of(self._record, fd)
@@ -193,6 +259,9 @@ class Task(Proc):
                 core.note_opened(st.st_dev, st.st_ino, domain)
         finally:
             os.close(mine)
+
+    def search(self, found: Found) -> None:
+        os.stat(os.path.join(found.real or "/", "."))
 
     def exists(self, found: Found, *, parent: bool) -> None:
         if found.real is not None:

@@ -87,6 +87,8 @@ class Tracer(Asking):
             kind = stop.kind
             if kind in (core.DEAD, core.EXEC) and stop.value:
                 self.emulation.memory_gone(int(stop.tid), int(stop.value), kind == core.DEAD)
+            if kind == core.EXEC:
+                self._executed(stop)
             if kind == core.NOTICE:
                 self._call(stop, listener=True)
             elif stop.tid in self._running and kind != core.READY:
@@ -110,6 +112,18 @@ class Tracer(Asking):
             else:
                 go_on(stop)
             core.wait(stop)
+
+    def _executed(self, stop: Stop) -> None:
+        """A new program, before its first instruction: who is it?"""
+        program = self.emulation.programs.pop(int(stop.message), None)
+        record = core.task(stop.tid)
+        if record is not None and record.identity:
+            from pyview import identities  # not before it is needed
+
+            try:
+                identities.executed(int(stop.tid), record, program)
+            except core.Gone:
+                pass
 
     def _end(self) -> None:
         """No task is left: close and flush."""

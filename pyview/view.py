@@ -9,13 +9,15 @@ answer of every tree between a name and the kernel is "the same, under another n
 from __future__ import annotations
 
 import errno
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 from pyview.api import Tree, refuse
 from pyview.kernel import Kernel
 
 MOUNT_IDS = 1000000  # those of a view are above it in proc: the kernel takes the lowest free
+#: Groups of calls that a module may claim: users, groups and capabilities.
+CLAIMS = frozenset({"identity"})
 
 
 def covers(target: str, path: str) -> bool:
@@ -94,9 +96,11 @@ class View:
         self._covers: tuple[Cover, ...] | None = None
         self._domains: dict[int, Domain] = {}
         self.sockets: dict[bytes, bytes] = {}  # the kernel's name of a bound socket -> the view's
+        self.claims: set[str] = set()  # groups of calls that stop for a module's sake
         if parent is not None:
             self.epoch = parent.epoch
             self.mounts = list(parent.mounts)
+            self.claims = set(parent.claims)
 
     # -- mounts ----------------------------------------------------------------------------
     def mount(
@@ -111,6 +115,12 @@ class View:
         self.mounts.append(mount)
         self._covers = None
         return mount
+
+    def claim(self, calls: str) -> None:
+        """Let a group of calls stop in this view.  Errors: EINVAL when there is none such."""
+        if calls not in CLAIMS:
+            raise refuse(errno.EINVAL, calls)
+        self.claims.add(calls)
 
     def umount(self, mount: Mount) -> None:
         """Take one mount away.  Errors: EINVAL when it is not mounted here or is the kernel."""
@@ -183,6 +193,11 @@ class View:
         """A domain by its number; None when its mount has gone."""
         self.covers()
         return self._domains.get(number)
+
+    def domains(self) -> Iterable[Domain]:
+        """All of them."""
+        self.covers()
+        return self._domains.values()
 
     def names(self) -> frozenset[str]:
         """The last components of all mount points: what no harmless name contains."""

@@ -15,7 +15,7 @@ from pyview.installing import Installer
 from pyview.openfile import OpenFile
 from pyview.reports import Reports
 from pyview.services import Services
-from pyview.view import Mount, View
+from pyview.view import Mount, Past, View, covers
 
 
 class Known:
@@ -98,23 +98,72 @@ class Views:
     def changed(self, view: View, then: Callable[[str], None]) -> None:
         self._describe(view)
         virtual = any(cover.number < 0 for cover in view.covers())
-        if len(view.mounts) == 1:
+        identity = "identity" in view.claims
+        if not identity:
+            for record in self._tasks(view):
+                if record.identity:
+                    core.assume_none(record)
+        if len(view.mounts) == 1 and not identity:
             then("")
         else:
-            self._installer.install_in(self._known[view.number].picture, then, virtual)
+            self._installer.install_in(self._known[view.number].picture, then, virtual, identity)
+
+    def _tasks(self, view: View) -> list[Any]:
+        return [record for record in core.tasks() if self._by_picture.get(record.view) is view]
+
+    def others(self, view: View) -> int:
+        """How many tasks of a view are somebody else there than the kernel's user."""
+        from pyview import identities  # not before it is needed
+
+        return identities.others(self._tasks(view))
+
+    def becomes_root(self, pid: int) -> None:
+        """Nothing that is the view's affair is refused to a process from now on."""
+        from pyview import identities  # not before it is needed
+
+        for record in self._process(pid):
+            identities.make_root(record)
+
+    def enters_root(self, record: Any, name: str) -> None:
+        """A directory becomes the root of a task, and of those that share its own: a child view."""
+        parent = self._by_picture[record.view]
+        inside = Past(parent, parent.epoch, name)
+        real = parent.real(name)
+        child = self._new_child(parent, parent.name)
+        child.view.mount("/", inside, source=name, kind="none", options="bind")
+        self._describe(child.view)
+        here = child.view.covers()[-1]
+        for other in self._tasks(parent):
+            if other.fs != record.fs:
+                continue
+            core.join(other, child.picture)
+        if real is not None and here.number > 0 and not record.fs.domain:
+            link = os.readlink(f"/proc/{record.tid}/cwd")
+            if covers(real, link):
+                core.moved(record, here.number)
+        self._services.adopt(child.view, parent)
 
     def child(self, pid: int, name: str) -> View:
         parent = self.view_of(pid)
         if parent is None:
             raise refuse(errno.EINVAL)
-        self._forget_empty()
-        number = max(self._known) + 1
-        known = self._add(View(number, name, parent), core.new_view())
-        process = core.thread_group(pid)
-        for record in list(core.tasks()):
-            if record.tid == pid or core.thread_group(record.tid) == process:
-                core.join(record, known.picture)
+        known = self._new_child(parent, name)
+        for record in self._process(pid):
+            core.join(record, known.picture)
         return known.view
+
+    def _new_child(self, parent: View, name: str) -> Known:
+        self._forget_empty()
+        return self._add(View(max(self._known) + 1, name, parent), core.new_view())
+
+    def _process(self, pid: int) -> list[Any]:
+        """Every task of the process that a task belongs to."""
+        process = core.thread_group(pid)
+        return [
+            record
+            for record in list(core.tasks())
+            if record.tid == pid or core.thread_group(record.tid) == process
+        ]
 
     def _forget_empty(self) -> None:
         """Let go of the views that no task is in any more."""

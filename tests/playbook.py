@@ -12,6 +12,7 @@ from collections.abc import Callable, Generator, Hashable
 from forest import KernelEyes
 
 from pyview.api import Tree, refuse
+from pyview.credentials import Credentials, Program
 from pyview.handlers.caller import AT_FDCWD, Ids
 from pyview.handlers.table import handler_of
 from pyview.openfile import OpenFile
@@ -67,6 +68,9 @@ class Nobody:
         self.objects: dict[int, OpenFile] = {}  # emulated descriptors
         self.holds = True
         self.rights = Ids(0, 0, frozenset((0,)), 0o022)
+        self.who: Credentials | None = None  # in the view, when that is the view's affair
+        self.whos: dict[int, Credentials] = {}  # the same of other tasks
+        self.owners: dict[str, tuple[int, int]] = {}  # of files of proc
         self.pages_given: list[Pages] = []  # the test's to close
         self.pages_mapped: list[Part] = []
         self.mapped_up_to = 1 << 63
@@ -124,6 +128,32 @@ class Nobody:
     def ids(self) -> Ids:
         return self.rights
 
+    def real_ids(self) -> Ids:
+        return self.rights
+
+    def credentials(self) -> Credentials | None:
+        return self.who
+
+    def credentials_of(self, pid: int) -> Credentials | None:
+        return self.whos.get(pid)
+
+    def become(self, credentials: Credentials) -> None:
+        self.notes.append(("becomes", credentials))
+        self.who = credentials
+
+    def owner_in_proc(self, real: str) -> tuple[int, int] | None:
+        return self.owners.get(real)
+
+    def enters_root(self, name: str) -> None:
+        self.notes.append(("enters root", name))
+
+    def executes_as(self, program: Program | None) -> None:
+        if program is not None:
+            self.notes.append(("executes as", program))
+
+    def search(self, found: Found) -> None:
+        os.stat(os.path.join(found.real or "/", "."))
+
     def process(self) -> int:
         return self.tid
 
@@ -167,6 +197,12 @@ class Nobody:
 
     def child_is_foreign(self) -> None:
         self.notes.append(("child is foreign",))
+
+    def leaves_users(self) -> None:
+        self.notes.append(("leaves users",))
+
+    def child_leaves_users(self) -> None:
+        self.notes.append(("child leaves users",))
 
     def executes(self, domain: int, place: int = 0) -> None:
         self.notes.append(("executes", domain, *self._placed(place)))

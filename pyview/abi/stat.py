@@ -11,6 +11,7 @@ _STATX = struct.Struct("=IIQIIIHHQQQQ")  # up to stx_attributes_mask
 _TIME = struct.Struct("=qIi")
 _STATX_END = struct.Struct("=IIIIQ")  # rdev, dev, mnt_id
 STATX_SIZE = 256
+STAT_OWNER, STATX_OWNER = 28, 20  # where st_uid, st_gid stand
 STATX_BASIC_STATS, STATX_MNT_ID = 0x7FF, 0x1000
 _STATFS = struct.Struct("=qqQQQQQii qqq32x")
 BILLION = 10**9

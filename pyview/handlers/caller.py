@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Hashable
-from typing import NamedTuple, Protocol
+from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 from pyview.api import Tree
 from pyview.openfile import OpenFile
@@ -14,16 +14,25 @@ from pyview.paths import Found
 from pyview.syscalls import Call
 from pyview.view import View
 
+if TYPE_CHECKING:
+    from pyview.credentials import Credentials, Program
+
 AT_FDCWD = -100
 
 
 class Ids(NamedTuple):
-    """With what rights a task names files: file-system ids and umask, credentials(7)."""
+    """With what rights a task names files: file-system ids and umask, credentials(7).
+
+    `capabilities` are the effective ones.  `virtual`: all but the umask are the view's own, else
+    they are the kernel's.
+    """
 
     uid: int
     gid: int
     groups: frozenset[int]
     umask: int
+    capabilities: int = 0
+    virtual: bool = False
 
 
 class StandIn(Protocol):
@@ -63,6 +72,30 @@ class Caller(Protocol):
 
     def file_limit(self) -> int:
         """How many bytes a file may have that it writes: RLIMIT_FSIZE."""
+
+    def real_ids(self) -> Ids:
+        """The same for access(2), which asks for the real user and group."""
+
+    def credentials(self) -> Credentials | None:
+        """Who it is, when that is the view's affair; None: the kernel's."""
+
+    def credentials_of(self, pid: int) -> Credentials | None:
+        """The same of another task of the session; None, too, when there is none."""
+
+    def become(self, credentials: Credentials) -> None:
+        """These are its credentials from now on."""
+
+    def leaves_users(self) -> None:
+        """It is in a user name space of its own, where the kernel says who it is."""
+
+    def child_leaves_users(self) -> None:
+        """The same for the child that its call is about to make."""
+
+    def owner_in_proc(self, real: str) -> tuple[int, int] | None:
+        """User and group of a file of proc, where they are the view's affair."""
+
+    def enters_root(self, name: str) -> None:
+        """A directory of the view, canonical, becomes its root."""
 
     def process(self) -> int:
         """Its thread group."""
@@ -177,11 +210,17 @@ class Caller(Protocol):
     def executes(self, domain: int, place: int = 0) -> None:
         """The program it is about to become lies in `domain`, or at a place in a virtual tree."""
 
+    def executes_as(self, program: Program | None) -> None:
+        """What a tree says of that program; None: what the kernel does."""
+
     def fd_domain(self, fd: int) -> int:
         """The domain through which its descriptor was opened."""
 
     def mark(self, fd: int, domain: int) -> None:
         """Its descriptor was opened through `domain`."""
+
+    def search(self, found: Found) -> None:
+        """Raise what chdir(2) would for a name of the kernel: ENOENT, ENOTDIR, EACCES."""
 
     def exists(self, found: Found, *, parent: bool) -> None:
         """Raise what lstat(2) would for a name of the kernel, or for the directory it is in."""

@@ -6,6 +6,7 @@ from __future__ import annotations
 import errno
 import os
 import stat
+from typing import TYPE_CHECKING
 
 from pyview.abi import dirent
 from pyview.abi.words import as_fd
@@ -17,7 +18,11 @@ from pyview.openfile import O_PATH, OpenFile, number_of
 from pyview.paths import Found
 from pyview.verdicts import Done, Emulate, Handler, Real, Redirect, Verdict
 
+if TYPE_CHECKING:
+    from pyview.credentials import Credentials
+
 PATH_MAX = 4096  # bytes
+CAP_SYS_CHROOT = 18
 VIRTUAL = -1  # as a domain: the directory lies in a virtual tree
 
 
@@ -63,14 +68,32 @@ def chroot(caller: Caller) -> Handler:
     where = find(caller, None, 0)
     if where is None:
         return Real()
-    if where.real is None:
-        if not stat.S_ISDIR(trees.lstat(where).st_mode):
-            raise refuse(errno.ENOTDIR, where.name)
-        raise refuse(errno.EPERM, where.name)  # as for anybody without CAP_SYS_CHROOT
+    who = caller.credentials()
+    if where.real is None or who is not None:
+        return _enter_root(caller, where, who)
     value = yield Redirect({} if where.same else {0: as_word(where.real)})
     if value == 0 and where.real.rstrip("/"):
         caller.foreign()
     return Done()
+
+
+def _enter_root(caller: Caller, where: Found, who: Credentials | None) -> Emulate:
+    """chroot(2) as the view has it: Linux fs/open.c:do_chroot.
+
+    Errors: ENOENT, ENOTDIR, EACCES, EPERM.
+    """
+    if where.real is None:
+        st = trees.lstat(where)
+        if not stat.S_ISDIR(st.st_mode):
+            raise refuse(errno.ENOTDIR, where.name)
+        trees.may(caller, where, st, os.X_OK)
+    else:
+        caller.search(where)
+    if who is None or not who.can(CAP_SYS_CHROOT):
+        raise refuse(errno.EPERM, where.name)
+    if where.name != "/":
+        caller.enters_root(where.name)
+    return Emulate(0)
 
 
 def getcwd(caller: Caller) -> Verdict:

@@ -5,14 +5,16 @@ from __future__ import annotations
 
 import errno
 import os
+import struct
 
+from pyview.abi.stat import STAT_OWNER, STATX_OWNER
 from pyview.abi.words import as_fd
 from pyview.api import refuse
 from pyview.handlers import arguments, beneath, bydescriptor, trees
 from pyview.handlers.beneath import How
 from pyview.handlers.caller import AT_FDCWD, Caller
 from pyview.paths import Found, cover_of
-from pyview.syscalls import Lookup
+from pyview.syscalls import Lookup, Role
 from pyview.verdicts import At, Done, Emulate, Give, Handler, Real, Redirect, Verdict, Word
 from pyview.view import Cover
 
@@ -98,9 +100,23 @@ def any_name(caller: Caller) -> Handler | Verdict:
         if len(found) < len(caller.call.paths()):
             raise _unnamed(caller, found[0])
         return trees.answer(caller, found)
+    if caller.call.op == "stat" and found:
+        owner = caller.owner_in_proc(found[0].real or "")
+        if owner is not None:
+            return _owned_by(caller, changes, owner)
     if not changes:
         return Real(all(where.clean for where in found))
     return At(found[0].real or "", found[0].number, changes)
+
+
+def _owned_by(caller: Caller, changes: dict[int, Word], owner: tuple[int, int]) -> Handler:
+    """stat(2) of a file of proc, whose owner is the view's affair."""
+    value = yield Redirect(changes)
+    if value == 0:
+        buffer = caller.args[caller.call.arg(Role.STRUCT_OUT)]
+        at = STATX_OWNER if caller.call.name == "statx" else STAT_OWNER
+        caller.store(buffer + at, struct.pack("=II", *owner))
+    return Done()
 
 
 def _sought(

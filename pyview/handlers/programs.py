@@ -7,6 +7,7 @@ import errno
 import os
 import re
 import stat
+from typing import TYPE_CHECKING
 
 from pyview.abi.words import as_fd
 from pyview.api import refuse
@@ -16,6 +17,9 @@ from pyview.handlers.directories import VIRTUAL
 from pyview.handlers.names import find
 from pyview.paths import Found
 from pyview.verdicts import Block, Done, Handler, Real, Redirect, Renamed, Word
+
+if TYPE_CHECKING:
+    from pyview.credentials import Program
 
 CLONE_FS, CLONE_NEWNS, CLONE_NEWUSER = 0x200, 0x20000, 0x10000000
 CLONE_UNTRACED = 0x00800000
@@ -47,6 +51,7 @@ def execve(caller: Caller) -> Handler:
     becomes = not flags & AT_EXECVE_CHECK
     if becomes:
         caller.executes(where.number)
+        caller.executes_as(_attributes(where))
     told = _script_name(caller, dirfd_index, shown)
     changes, given, clean = _interpreted(caller, where, told)
     if not changes and where.same:
@@ -76,6 +81,20 @@ def _executable(caller: Caller, where: Found) -> None:
     trees.may(caller, where, st, os.X_OK)
     if caller.writes(where):
         raise refuse(errno.ETXTBSY, where.name)
+
+
+def _attributes(where: Found) -> Program | None:
+    """What a tree says of a program; None where the file itself does."""
+    if where.cover.number >= 0:
+        return None
+    from pyview.credentials import Program  # not before it is needed
+
+    st = where.tree.lstat(where.rest)
+    try:
+        capabilities = where.tree.getxattr(where.rest, "security.capability")
+    except OSError:
+        capabilities = b""
+    return Program(stat.S_IMODE(st.st_mode), st.st_uid, st.st_gid, capabilities)
 
 
 def _copied(caller: Caller, where: Found, becomes: bool) -> str:
@@ -136,6 +155,7 @@ def _interpreted(caller: Caller, where: Found, shown: str) -> tuple[dict[int, Wo
         arguments = [interpreter, *([option] if option else []), os.fsencode(name), *arguments[1:]]
         script, where, name = where, found, os.fsdecode(interpreter)
         caller.executes(found.number)  # it is what runs in the end
+        caller.executes_as(_attributes(found))
         if found.real is not None and (not found.same or script.real is None):
             _stays_open(caller, shown)
             return *_with_arguments(caller, found, arguments, shown), False
@@ -205,6 +225,8 @@ def clone(caller: Caller) -> Handler:
     flags = caller.args[0]
     if flags & (CLONE_NEWNS | CLONE_NEWUSER):
         caller.child_is_foreign()
+    if flags & CLONE_NEWUSER:
+        caller.child_leaves_users()
     if not flags & CLONE_UNTRACED:
         return Real()
     yield Redirect({0: flags & ~CLONE_UNTRACED})
@@ -220,4 +242,6 @@ def unshare(caller: Caller) -> Handler:
             caller.unshared()
         if flags & (CLONE_NEWNS | CLONE_NEWUSER) or caller.call.name == "setns":
             caller.foreign()
+        if flags & CLONE_NEWUSER:
+            caller.leaves_users()
     return Done()

@@ -76,6 +76,18 @@ BY_NAME: dict[str, str] = {
     "io_submit": "aio.io_submit",
     "lseek": "files.lseek",
     "fallocate": "files.allocate",
+    "setuid": "identity.change",
+    "setreuid": "identity.change",
+    "setresuid": "identity.change",
+    "setfsuid": "identity.change",
+    "setgid": "identity.change",
+    "setregid": "identity.change",
+    "setresgid": "identity.change",
+    "setfsgid": "identity.change",
+    "setgroups": "identity.setgroups",
+    "capget": "identity.capget",
+    "capset": "identity.capset",
+    "prctl": "identity.prctl",
 }
 
 # Calls that differ only in how their arguments are given.

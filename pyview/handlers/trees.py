@@ -172,9 +172,11 @@ def _stat(caller: Caller, found: Found) -> Verdict:
 
 def _access(caller: Caller, found: Found) -> Verdict:
     mode = caller.args[2 if caller.call.name != "access" else 1] & 7
-    st = lstat(found)
+    lstat(found)
     if mode:
-        may(caller, found, st, mode)
+        flags = caller.args[3] if caller.call.name == "faccessat2" else 0
+        ids = caller.ids() if flags & arguments.AT_EACCESS else caller.real_ids()
+        found.tree.access(found.rest, mode, ids.uid, ids.groups)
     return Emulate(0)
 
 

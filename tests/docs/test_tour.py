@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""The documents tell the truth: tour.md and devices.md show what happens when they are typed."""
+"""The documents tell the truth: what tour.md, devices.md and identity.md show happens."""
 
 from __future__ import annotations
 
@@ -85,6 +85,11 @@ def test_the_tour_happens_as_it_is_written(tmp_path):
 @pytest.mark.needs("user", "sfdisk", "mkfs.ext2", "lsblk", "blkid")
 def test_devices_are_as_they_are_written(tmp_path):
     happens_as_written("devices.md", tmp_path)
+
+
+@pytest.mark.needs("user", "setpriv", "ps")
+def test_identity_is_as_it_is_written(tmp_path):
+    happens_as_written("identity.md", tmp_path)
 
 
 def test_steps_reads_commands_and_their_outputs():

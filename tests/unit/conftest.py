@@ -34,6 +34,8 @@ class FakeCore:
         self.logged = []
         self.debugged = []
         self.changes = 0
+        self.somebody_else = 0  # tasks with another identity than the kernel's
+        self.roots = []  # processes that have become root
         self.apart_for = []  # the slow trees in whose threads something was done
 
     def view_of(self, pid):
@@ -48,6 +50,12 @@ class FakeCore:
     def changed(self, view, then):
         self.changes += 1
         then(self.refusal)
+
+    def others(self, view):
+        return self.somebody_else
+
+    def becomes_root(self, pid):
+        self.roots.append(pid)
 
     def apart(self, action, then, tree=None):
         self.apart_for.append(tree)
@@ -232,7 +240,8 @@ class World:
     def task(self, tid):
         return SimpleNamespace(
             tid=tid, view=self.picture, watched=0, let_next=0, filtered=0, messages=0, marks={},
-            descriptors=0, mapping=0, fs=SimpleNamespace(domain=0, foreign=0, place=0),
+            descriptors=0, mapping=0, identified=0, identity=None,
+            fs=SimpleNamespace(domain=0, foreign=0, place=0),
             mm=SimpleNamespace(domain=0, hidden=0, maps=0, place=0),
         )  # fmt: skip
 
@@ -315,6 +324,7 @@ def record(monkeypatch):
         fs=SimpleNamespace(domain=0, foreign=0, place=0),
         mm=SimpleNamespace(domain=0, place=0, maps=0),
         foreign_child=0,
+        identity=None,
         exec_domain=0,
         exec_place=0,
         descriptors=0,

@@ -17,12 +17,13 @@ ROOT = Path(cli.__file__).parents[1]
 
 
 # What does its work also where there is no view.
-ANYWHERE = {"pyview", "mount", "umount", "vu_mkcow", "vu_moo"}
+ANYWHERE = {"pyview", "mount", "umount", "sudo", "vu_mkcow", "vu_moo"}
 
 
 @pytest.mark.parametrize("program", sorted(set(cli.COMMANDS) - ANYWHERE))
 def test_outside_a_view_every_command_says_so(program, capfd):
     words = {"vumount": ["-t", "x", "a", "b"], "vuumount": ["/a"], "vudebug": ["+s"]}
+    words["viewsudo"] = ["true"]
     arguments = words.get(cli.COMMANDS[program], ["x"] if "mod" in cli.COMMANDS[program] else [])
     if cli.COMMANDS[program] == "vu_lsmod":
         arguments = []
@@ -31,7 +32,7 @@ def test_outside_a_view_every_command_says_so(program, capfd):
     assert (out, err) == ("", f"{program}: not in a view (start one with: pyview)\n")
 
 
-@pytest.mark.parametrize("program", sorted(cli.COMMANDS))
+@pytest.mark.parametrize("program", sorted(set(cli.COMMANDS) - {"sudo"}))
 def test_an_unknown_option_is_one_line_and_status_2(program, capfd, became):
     if program in ("mount", "umount"):
         with pytest.raises(became):  # the system's own knows it perhaps
@@ -45,7 +46,7 @@ def test_an_unknown_option_is_one_line_and_status_2(program, capfd, became):
     assert "--nosuch" in err
 
 
-@pytest.mark.parametrize("program", sorted(set(cli.COMMANDS) - {"mount", "umount"}))
+@pytest.mark.parametrize("program", sorted(set(cli.COMMANDS) - {"mount", "umount", "sudo"}))
 def test_every_command_has_help(program, capfd):
     with pytest.raises(SystemExit) as caught:
         cli.main([program, "--help"])

@@ -33,6 +33,7 @@ from pyview.filter import (
     Action,
     closing_tier,
     descriptor_tier,
+    identity_tier,
     mapping_tier,
     message_tier,
     path_tier,
@@ -212,6 +213,28 @@ def test_only_files_are_mapped():
 def test_the_closing_tier_stops_what_closes():
     prog = closing_tier(oracle.numbers())
     assert {name for name in oracle.numbers() if stops(prog, name)} == set(CLOSING)
+
+
+WHOSE = identity_tier(oracle.numbers()) if oracle.HEADER.exists() else b""
+
+
+@given(st.integers(0, TOP), six)
+def test_the_identity_tier_answers_as_the_table(nr, args):
+    row = BY_NUMBER.get(nr)
+    mine = row is not None and row.identity is not None
+    wanted = mine and (not row.identity or any(when.holds(args) for when in row.identity))
+    assert run(WHOSE, nr, args).value == (TRACED if wanted else SECCOMP_RET_ALLOW)
+
+
+def test_calls_about_credentials_stop():
+    for name in ("getuid", "getegid", "getresgid", "getgroups", "setuid", "setfsgid", "capset"):
+        assert stops(WHOSE, name), name
+    for option in (7, 8, 23, 24, 27, 28, 38, 39, 47):
+        assert stops(WHOSE, "prctl", option)
+    for option in (1, 3, 4, 15, 16, 22, 36, 40):  # names, signals, seccomp, timer slack...
+        assert not stops(WHOSE, "prctl", option)
+    for name in ("getpid", "openat", "read", "stat", "uname"):
+        assert not stops(WHOSE, name), name
 
 
 def test_the_mapping_tier_stops_what_ends_a_mapping():

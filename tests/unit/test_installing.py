@@ -81,7 +81,14 @@ class World:
 
     def add(self, tid, group, view="view"):
         self.records[tid] = SimpleNamespace(
-            tid=tid, view=view, filtered=0, messages=0, descriptors=0, mapping=0
+            tid=tid,
+            view=view,
+            filtered=0,
+            messages=0,
+            descriptors=0,
+            mapping=0,
+            identified=0,
+            identity=None,
         )
         self.groups[tid] = group
 
@@ -283,3 +290,27 @@ def test_where_all_is_told_what_is_refused_stops(world, loop, monkeypatch):
         loop.install_in("another view", loop.told.append)
         loop.stops(4, core.TRAP)
     assert programs == [path_tier(loop.numbers), path_tier(loop.numbers, told=True)]
+
+
+def test_where_users_are_the_views_own_all_stop_for_that(world, loop, monkeypatch):
+    seeded = []
+
+    def seed(record):
+        seeded.append(record.tid)
+        record.identity = "somebody"
+
+    monkeypatch.setattr(installing, "_seed", seed)
+    world.records[1].filtered = world.records[2].filtered = 1
+    loop.installer.install_in("view", loop.told.append, False, True)
+    assert set(loop.running) == {1, 3}
+    loop.stops(1, core.TRAP)
+    loop.stops(3, core.TRAP)
+    assert loop.told == [""]
+    assert [world.records[tid].identified for tid in (1, 2, 3, 4)] == [1, 1, 1, 0]
+    assert seeded == [1, 2, 3]
+    loop.installer.install_in("view", loop.told.append, False, True)
+    assert (loop.told, loop.running) == (["", ""], {})
+    assert len(seeded) == 3
+    world.records[3].identity = None  # it was unloaded meanwhile
+    loop.installer.install_in("view", loop.told.append, False, True)
+    assert seeded == [1, 2, 3, 3]

@@ -33,7 +33,7 @@ def _state(record, session, view):
 
 
 def record_of(stopped=0, watched=0):
-    return SimpleNamespace(stopped=stopped, watched=watched)
+    return SimpleNamespace(stopped=stopped, watched=watched, identity=None)
 
 
 # -- links ---------------------------------------------------------------------------------------

@@ -119,3 +119,16 @@ def test_an_unreadable_string_does_not_hide_the_others(program):
     memory.end = BASE + len(memory.data)
     stack.rename_on_stack(1, b"/aa", b"/bb")
     assert memory.data.endswith(b"/bb\0")
+
+
+def test_a_program_is_told_who_it_is(monkeypatch):
+    kinds = [(6, 4096), (11, 1000), (12, 1000), (13, 100), (14, 100), (23, 0), (EXECFN, b"/x")]
+    memory = Memory([b"x", b"y"], [b"A=%d" % n for n in range(100)], kinds)
+    monkeypatch.setattr(core, "registers", lambda tid: SimpleNamespace(sp=BASE))
+    monkeypatch.setattr(core, "peek", memory.peek)
+    monkeypatch.setattr(core, "patch", memory.patch)
+    before = bytes(memory.data)
+    stack.tell_identity(1, (1000, 0, 100, 8), True)
+    changed = {kind: value for _, kind, value in stack._auxiliary(1, BASE, 2)}
+    assert [changed[kind] for kind in (6, 11, 12, 13, 14, 23)] == [4096, 1000, 0, 100, 8, 1]
+    assert sum(a != b for a, b in zip(before, memory.data, strict=True)) == 4  # three words

@@ -115,6 +115,8 @@ def test_what_happens_to_it_is_told_to_C(task, record, monkeypatch):
     assert notes[3:] == ["domains"]
     assert (record.fs.foreign, record.foreign_child, record.exec_domain) == (1, 1, 4)
     assert record.exec_place == 7
+    task.child_leaves_users()
+    assert record.child_leaves_users
 
 
 def test_only_files_and_directories_are_marked(task, opened, monkeypatch):

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import errno
 import os
+from types import SimpleNamespace
 
 import pytest
 
@@ -65,16 +66,53 @@ def test_a_change_without_mounts_needs_no_filter(world, monkeypatch):
     monkeypatch.setattr(
         world.tracer._installer,
         "install_in",
-        lambda picture, then, virtual: asked.append((picture, virtual)),
+        lambda picture, then, *what: asked.append((picture, *what)),
     )
     world.tracer.changed(world.view, told.append)
     assert (told, asked) == ([""], [])
     world.view.mount("/unreal", world.view.now())
     world.tracer.changed(world.view, told.append)
-    assert asked == [(world.picture, False)]
+    assert asked == [(world.picture, False, False)]
     world.view.mount("/v", Tree())
     world.tracer.changed(world.view, told.append)
-    assert asked[1:] == [(world.picture, True)]
+    assert asked[1:] == [(world.picture, True, False)]
+
+
+def test_identities_of_a_view_need_filters_and_go_with_their_claim(world, monkeypatch):
+    asked, given = [], []
+    monkeypatch.setattr(
+        world.tracer._installer, "install_in", lambda picture, then, *what: asked.append(what)
+    )
+    monkeypatch.setattr(core, "assume_none", given.append)
+    world.view.claim("identity")
+    world.tracer.changed(world.view, print)
+    assert (asked, given) == ([(False, True)], [])
+    world.record.identity = SimpleNamespace(uid=[os.getuid()] * 4)
+    assert world.tracer.others(world.view) == 0
+    world.record.identity.uid[3] += 1
+    assert world.tracer.others(world.view) == 1
+    world.view.claims.clear()
+    world.tracer.changed(world.view, lambda why: None)
+    assert given == [world.record]
+
+
+def test_another_root_is_a_view_of_its_own(world, tmp_path, monkeypatch):
+    (tmp_path / "inside").mkdir()
+    moved = []
+    monkeypatch.setattr(core, "moved", lambda record, domain: moved.append(domain))
+    monkeypatch.setattr(os, "readlink", lambda link: f"{tmp_path}/inside")
+    child = world.records[41] = world.task(41)
+    child.fs = world.record.fs
+    other = world.records[42] = world.task(42)
+    other.fs.place = 1  # so that it is not equal
+    world.tracer.enters_root(world.record, str(tmp_path))
+    made = world.tracer.views()[1]
+    joined = [args[0] for name, *args in world.said if name == "join"]
+    assert joined == [world.record, child]
+    assert other not in joined
+    assert made.real("/inside") == f"{tmp_path}/inside"
+    assert made.real("/etc") == f"{tmp_path}/etc"
+    assert moved == [made.covers()[-1].number]
 
 
 def test_C_is_shown_the_mounts(world, monkeypatch):
