@@ -184,7 +184,8 @@ def rootfs(tmp_path):
 
 
 INSIDE = """
-import os
+import os, sys
+sys.stdout.reconfigure(line_buffering=True)  # a fork would say again what is buffered
 os.chroot({root!r})
 os.chdir("/deep/er")
 print(os.getcwd(), open("/link").read().strip(), open("/up/hostname").read().strip())
@@ -199,7 +200,7 @@ os.chroot("/deep")
 print(os.path.exists("/er"), os.path.exists("/../etc"))
 child = os.fork()
 if not child:
-    print(os.listdir("/"), flush=True)
+    print(os.listdir("/"))
     os._exit(0)
 os.waitpid(child, 0)
 os.setuid(1)
