@@ -13,6 +13,7 @@
 #include <linux/audit.h>
 #include <linux/seccomp.h>
 #include <signal.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/epoll.h>
 #include <sys/ioctl.h>
@@ -21,6 +22,7 @@
 #include <linux/ptrace.h>
 #include <sys/resource.h>
 #include <sys/signalfd.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -220,6 +222,17 @@ static int born(struct pv_task *parent, struct pv_stop *s)
 	return PV_NONE;
 }
 
+/* The program's own mapping is told under the name that it was executed by. */
+static void note_program(const struct pv_task *t)
+{
+	char name[32];
+	struct stat st;
+
+	snprintf(name, sizeof name, "/proc/%d/exe", t->tid);
+	if (t->mm->domain > 0 && stat(name, &st) == 0)
+		pv_note_opened(st.st_dev, st.st_ino, t->mm->domain);
+}
+
 static int executed(struct pv_task *t, struct pv_stop *s)
 {
 	unsigned long old = 0;
@@ -227,6 +240,7 @@ static int executed(struct pv_task *t, struct pv_stop *s)
 
 	ptrace(PTRACE_GETEVENTMSG, t->tid, 0, &old);
 	pv_task_exec(t, (int)old, &maps);
+	note_program(t);
 	s->value = maps;
 	if (t->watched || maps || t->identity)
 		return report(s, PV_EXEC, t->tid, (int)old);
