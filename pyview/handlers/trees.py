@@ -54,6 +54,7 @@ def answer(caller: Caller, found: list[Found]) -> Handler | Verdict:
     except KeyError:
         raise refuse(_REFUSALS.get(caller.call.op, errno.EOPNOTSUPP), found[0].name) from None
     arguments.check(caller)
+    caller.settle()  # whatever was closed before comes before this call
     verdict: Handler | Verdict = operation(caller, *found)
     return verdict
 

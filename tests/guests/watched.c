@@ -41,6 +41,12 @@ int main(void)
 	OK(symlink("nothing", "link"));
 	TELL(inotify_add_watch(watch, "link", IN_OPEN));
 	TELL(inotify_add_watch(watch, "link", IN_OPEN | IN_DONT_FOLLOW));
+	OK(close(OK(open("late", O_CREAT | O_WRONLY, 0644)))); /* before it is watched */
+	TELL(inotify_add_watch(watch, "late", IN_ALL_EVENTS));
+	OK(close(OK(open("late", O_RDONLY))));
+	OK(close(OK(open("late", O_WRONLY))));
+	OK(rename("late", "later"));
+	events(watch);
 	OK(mkdir("closed", 0));
 	TELL(inotify_add_watch(watch, "closed", IN_OPEN));
 	events(watch);
