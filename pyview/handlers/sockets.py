@@ -132,15 +132,25 @@ def sendmsg(caller: Caller) -> Handler:
     if name is None:
         return Real()
     where = caller.resolve(AT_FDCWD, os.fsdecode(name), follow=True)
-    if where.same or where.real is None:
+    if where.same:
         return Real()
-    real = os.fsencode(where.real)
-    if len(real) > PATH_SIZE:
-        raise refuse(errno.ENAMETOOLONG)
+    shown = where.real if where.real is not None else where.tree.socket(where.rest)
+    if shown is None:
+        return _in_virtual_tree(caller, where)
+    real = os.fsencode(shown)
+    if len(real) <= PATH_SIZE:
+        yield Redirect({1: _addressed(header, real)})
+        return Done()
+    fd = yield from _opened(real)
+    value = yield Redirect({1: _addressed(header, b"/proc/self/fd/%d" % fd)})
+    yield Redirect({0: fd}, "close")
+    return Emulate(value)
+
+
+def _addressed(header: bytes, real: bytes) -> Block:
+    """A struct msghdr with another name in it."""
     data = unix_address(real)
-    changed = bytes(8) + struct.pack("=I", len(data)) + header[12:]
-    yield Redirect({1: Block(changed, ((0, data),))})
-    return Done()
+    return Block(bytes(8) + struct.pack("=I", len(data)) + header[12:], ((0, data),))
 
 
 def recvmsg(caller: Caller) -> Handler:

@@ -46,5 +46,17 @@ int main(void)
 	TELL(bind(gets, AT));
 	TELL(sendto(sends, "y", 1, 0, AT));
 	TELL(recv(gets, &byte, 1, 0));
+	struct iovec piece = { "z", 1 };
+	struct msghdr message = { &address, sizeof address, &piece, 1, NULL, 0, 0 };
+	TELL(sendmsg(sends, &message, 0));
+	TELL(recv(gets, &byte, 1, 0));
+	address.sun_path[20] = 0;
+	TELL(sendmsg(sends, &message, 0));
+	strcpy(address.sun_path, "d/short");
+	int near = OK(socket(AF_UNIX, SOCK_DGRAM, 0));
+	TELL(bind(near, AT));
+	TELL(sendmsg(sends, &message, 0));
+	TELL(recv(near, &byte, 1, 0));
+	printf("%c\n", byte);
 	return 0;
 }

@@ -273,3 +273,34 @@ def test_a_message_without_a_name_is_left_alone(caller, name, value):
     before = dict(caller.memory)
     assert play(caller, value)[0] == Done()
     assert caller.memory == before
+
+
+def test_a_message_to_a_long_name_goes_by_a_descriptor(caller, long):
+    real, short = long
+    address = caller.puts(unix_address(f"{short}/socket".encode()))
+    header = struct.pack("=QI", address, 110).ljust(56, b"\0")
+    verdict, asked = play(caller.calls("sendmsg", 3, header, 0), 7, 5, 0)
+    assert verdict == Emulate(5)
+    assert asked[0].changes[0] == f"{real}/socket".encode() + b"\0"
+    assert asked[1].changes[1].pointers == ((0, unix_address(b"/proc/self/fd/7")),)
+    assert asked[2] == Redirect({0: 7}, "close")
+
+
+def test_a_message_to_a_virtual_tree_finds_the_socket_that_it_knows(caller, view):
+    class Knows(Tree):
+        def lstat(self, path):
+            return attributes((0o040000 if path == "/" else 0o140000) | 0o755)
+
+        def socket(self, path):
+            return "/real" + path if path == "/known" else None
+
+    view.mount("/k", Knows(), kind="knows")
+    for name, number in (("/k/known", 0), ("/k/other", errno.ECONNREFUSED)):
+        address = caller.puts(unix_address(name.encode()))
+        header = struct.pack("=QI", address, 110).ljust(56, b"\0")
+        call = caller.calls("sendmsg", 3, header, 0)
+        if number:
+            assert refused(call) == number
+        else:
+            _, asked = play(call, 1)
+            assert asked[0].changes[1].pointers == ((0, unix_address(b"/real/known")),)
