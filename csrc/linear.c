@@ -16,6 +16,7 @@
 #define CHUNK (256u * 1024)          /* bytes at a time: they stay in the cache */
 #define MOST 0x7ffff000u             /* MAX_RW_COUNT */
 #define PAGE 4096
+#define USER_END 0x7ffffffff000u     /* TASK_SIZE_MAX */
 
 static struct pv_linear *bucket[BUCKETS];
 
@@ -157,8 +158,9 @@ int pv_linear_call(struct pv_stop *s, int64_t *value)
 
 	if (!l)
 		return 0;
-	if ((int64_t)s->args[2] < 0 || (positioned && (int64_t)s->args[3] < 0))
-		return 0;
+	if (s->nr != SYS_lseek && (s->args[2] > USER_END || s->args[1] > USER_END - s->args[2] ||
+	                           (positioned && (int64_t)s->args[3] < 0)))
+		return 0;                /* EFAULT, EINVAL */
 	switch (s->nr) {
 	case SYS_read:
 	case SYS_pread64:
@@ -177,8 +179,8 @@ int pv_linear_call(struct pv_stop *s, int64_t *value)
 	case SYS_lseek:
 		if ((int)s->args[2] != SEEK_SET && (int)s->args[2] != SEEK_CUR)
 			return 0;
-		*value = (int64_t)s->args[1] + ((int)s->args[2] == SEEK_CUR ? l->offset : 0);
-		if (!l->how || *value < 0)
+		if (!l->how || __builtin_add_overflow((int64_t)s->args[1],
+		                  (int)s->args[2] == SEEK_CUR ? l->offset : 0, value) || *value < 0)
 			return 0;
 		l->offset = *value;
 		return 1;

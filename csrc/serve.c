@@ -156,6 +156,7 @@ static int serve_open(struct pv_stop *s, const struct pv_where *w,
 int pv_serve(struct pv_task *t, struct pv_stop *s, struct pv_where *w, int64_t *value)
 {
 	const uint64_t *a = s->args;
+	int verdict;
 
 	if (!alike(t))
 		return PV_TO_PYTHON;
@@ -189,12 +190,18 @@ int pv_serve(struct pv_task *t, struct pv_stop *s, struct pv_where *w, int64_t *
 		*value = serve_readlink(s->tid, w, a[2], a[3]);
 		break;
 	case SYS_open:
-		return serve_open(s, w, a[1], a[2], value);
+		if ((verdict = serve_open(s, w, a[1], a[2], value)) != PV_ANSWERED)
+			return verdict;
+		break;
 	case SYS_openat:
-		return serve_open(s, w, a[2], a[3], value);
+		if ((verdict = serve_open(s, w, a[2], a[3], value)) != PV_ANSWERED)
+			return verdict;
+		break;
 	default:
 		return PV_TO_PYTHON;
 	}
+	if (*value == -EACCES || *value == -EPERM)
+		return PV_TO_PYTHON;     /* in proc, a process may look at itself where others may not */
 	return PV_ANSWERED;
 }
 

@@ -4,13 +4,13 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Hashable
+from collections.abc import Callable, Hashable, Iterator
 from typing import TYPE_CHECKING, Any, Protocol
 
 from pyview import core
 from pyview.api import Tree
 from pyview.descriptors import Descriptors, StandIn, name_of
-from pyview.openfile import OpenFile
+from pyview.openfile import WRITES, OpenFile, completed
 from pyview.pages import Area, Pages, Part, rounded
 from pyview.paths import Found
 from pyview.view import Mount, View
@@ -176,16 +176,19 @@ class Holder:
             record.mm.place == place and record.mm.domain == core.VIRTUAL for record in core.tasks()
         )
 
+    def _open_of(self, found: Found) -> Iterator[OpenFile]:
+        """The open files of what a name leads to, by whatever name they were opened."""
+        opened = list(self.session.descriptors.opened())
+        if opened:
+            st = completed(found.tree.lstat(found.rest), found.cover.mount, found.rest)
+            yield from (one for one in opened if one.key == (st.st_dev, st.st_ino))
+
     def writes(self, found: Found) -> bool:
         self.session.descriptors.settle()
-        return any(
-            opened.rest == found.rest and opened.tree is found.tree
-            and opened.flags & os.O_ACCMODE != os.O_RDONLY
-            for opened in self.session.descriptors.opened()
-        )  # fmt: skip
+        return any(one.flags & os.O_ACCMODE in WRITES for one in self._open_of(found))
 
     def cut(self, found: Found, size: int) -> None:
-        for opened in self.session.descriptors.opened():
-            if opened.rest == found.rest and opened.tree is found.tree and opened.pages is not None:
-                opened.pages.cut(size)
+        for one in self._open_of(found):
+            if one.pages is not None:
+                one.pages.cut(size)
                 return

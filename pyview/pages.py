@@ -65,9 +65,9 @@ class Pages:
         os.ftruncate(self.fd, self.length)
 
     def fill(self, start: int, length: int) -> None:
-        """Hold the file's bytes from `start` on.  Errors: EIO, ENOMEM."""
+        """Hold the file's bytes from `start` on, also those to come.  Errors: EIO, ENOMEM."""
+        end = -(-(start + length) // PAGE) * PAGE
         start -= start % PAGE
-        end = min(-(-(start + length) // PAGE) * PAGE, -(-self.length // PAGE) * PAGE)
         for low, high in self._missing(start, end):
             self._copy(low, min(high, self.length))
         self._note(start, end)
@@ -127,7 +127,8 @@ class Pages:
             return data
         whole = bytearray(data)
         for low, high in self._within(offset, offset + len(data)):
-            whole[low - offset : high - offset] = os.pread(self.fd, high - low, low)
+            newer = os.pread(self.fd, high - low, low)
+            whole[low - offset : low - offset + len(newer)] = newer
         return bytes(whole)
 
     def wrote(self, data: bytes, offset: int) -> None:
@@ -140,15 +141,12 @@ class Pages:
     def changed(self, offset: int) -> None:
         """The file is another from `offset` on; nothing had been written by mapping."""
         self.grow()
-        self._filled = self._within(0, -(-self.length // PAGE) * PAGE)
         for low, high in self._within(offset, self.length):
             os.pwrite(self.fd, bytes(high - low), low)
             self._copy(low, high)
 
     def cut(self, size: int) -> None:
         """The file is `size` bytes long now."""
-        if size < self.length:
-            self._filled = self._within(0, -(-size // PAGE) * PAGE)
         os.ftruncate(self.fd, size)
         self.length = size
 

@@ -69,9 +69,24 @@ class CoreEyes:
 
     def jump(self, real: str) -> str:
         name = self._task.proc_name(real) or os.readlink(real)
+        if self._task.proc_domain(real) >= 0:
+            _check_named(real)
         if not name.startswith("/"):
             raise refuse(errno.ENOENT, real)
         return name
+
+
+def _check_named(link: str) -> None:
+    """Whether a magic link of proc leads to a directory that its text is the name of.
+
+    Errors: ENOTDIR; ENOENT, the kernel can follow it all the same.
+    """
+    found = os.stat(link)
+    if not stat.S_ISDIR(found.st_mode):
+        raise refuse(errno.ENOTDIR, link)
+    name = os.readlink(link)
+    if name.endswith(_DELETED) and not os.path.samestat(found, os.stat(name)):
+        raise refuse(errno.ENOENT, link)
 
 
 class Task(Proc):
@@ -267,9 +282,9 @@ class Task(Proc):
         if found.real is not None:
             real = found.real
             os.lstat(os.path.dirname(real.rstrip("/")) + "/." if parent else real)
-        elif not parent:
-            found.tree.lstat(found.rest)
-        elif not stat.S_ISDIR(found.tree.lstat(os.path.dirname(found.rest)).st_mode):
+            return
+        st = found.tree.lstat(os.path.dirname(found.rest) if parent else found.rest)
+        if (parent or found.slash) and not stat.S_ISDIR(st.st_mode):
             raise refuse(errno.ENOTDIR)
 
     def socket_address(self, fd: int, peer: bool) -> bytes:

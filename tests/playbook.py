@@ -13,6 +13,7 @@ from forest import KernelEyes
 
 from pyview.api import Tree, refuse
 from pyview.credentials import Credentials, Program
+from pyview.handlers import trees
 from pyview.handlers.caller import AT_FDCWD, Ids
 from pyview.handlers.table import handler_of
 from pyview.openfile import OpenFile
@@ -225,7 +226,7 @@ class Nobody:
             real = found.real
             os.lstat(os.path.dirname(real.rstrip("/")) + "/." if parent else real)
         elif not parent:
-            found.tree.lstat(found.rest)
+            trees.lstat(found)
 
     def socket_address(self, fd: int, peer: bool) -> bytes:
         return self.names.get((fd, peer), b"")

@@ -77,6 +77,8 @@ def any_name(caller: Caller) -> Handler | Verdict:
     """The call is run on the kernel's names for what its names lead to."""
     found: list[Found] = []
     changes: dict[int, Word] = {}
+    if caller.call.op == "utimens" and arguments.leaves_times(caller):
+        return Emulate(0)
     for dirfd_index, path_index in caller.call.paths():
         where = _sought(caller, dirfd_index, path_index, found)
         if where is None:
@@ -84,6 +86,7 @@ def any_name(caller: Caller) -> Handler | Verdict:
             if not found and path_index != first:
                 _check_named(caller, first)
             if found and found[0].real is None:
+                arguments.check(caller)
                 caller.exists(found[0], parent=caller.call.op == "rename")
             verdict = _nameless(caller, dirfd_index)
             if verdict is not None:
@@ -130,9 +133,7 @@ def _sought(
         first = caller.call.paths()[0][1]
         if not before and path_index != first:
             _check_named(caller, first)
-        if before and before[0].real is None and caller.call.op == "link":
-            trees.lstat(before[0])
-        elif before:
+        if before:
             caller.exists(before[0], parent=caller.call.op == "rename")
         raise
 

@@ -19,7 +19,7 @@ from pyview.handlers import limits
 from pyview.handlers.caller import Caller
 from pyview.handlers.files import opened, perform
 from pyview.handlers.vectors import CHUNK
-from pyview.openfile import LARGEST, O_PATH, OpenFile
+from pyview.openfile import LARGEST, O_PATH, READS, WRITES, OpenFile
 from pyview.verdicts import Emulate, Handler, Real, Redirect, Request, Verdict
 
 POINTER = 8  # bytes of an loff_t
@@ -234,7 +234,7 @@ def _open_too(
     flags = yield Redirect({0: caller.args[index], 1: F_GETFL, 2: 0}, "fcntl")
     if flags < 0 or flags & O_PATH:
         raise refuse(errno.EBADF)
-    useless = flags & os.O_ACCMODE == (os.O_WRONLY if source is None else os.O_RDONLY)
+    useless = flags & os.O_ACCMODE not in (READS if source is None else WRITES)
     pipes = yield Redirect({0: caller.args[index], 1: F_GETPIPE_SZ, 2: 0}, "fcntl")
     if caller.call.name == "copy_file_range":
         if pipes >= 0 and error.errno == errno.EBADF:

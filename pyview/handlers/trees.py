@@ -20,7 +20,7 @@ from pyview.handlers import arguments, extended, limits
 from pyview.handlers.arguments import RENAME_EXCHANGE, RENAME_NOREPLACE, TMPFILE_BIT
 from pyview.handlers.caller import Caller
 from pyview.handlers.files import TMPFS_MAGIC, packed
-from pyview.openfile import O_PATH, Directory, OpenFile, completed
+from pyview.openfile import O_PATH, WRITES, Directory, OpenFile, completed
 from pyview.paths import Found
 from pyview.syscalls import Role
 from pyview.verdicts import At, Emulate, Handler, Opened, Request, Verdict, Work
@@ -147,7 +147,7 @@ def _before_open(caller: Caller, found: Found, flags: int) -> os.stat_result | N
         raise refuse(errno.EISDIR, found.name)
     if kind == stat.S_IFSOCK:
         raise refuse(errno.ENXIO, found.name)
-    if access != os.O_RDONLY and caller.runs(found):
+    if access in WRITES and caller.runs(found):
         raise refuse(errno.ETXTBSY, found.name)
     wanted = {os.O_RDONLY: os.R_OK, os.O_WRONLY: os.W_OK}.get(access, os.R_OK | os.W_OK)
     if flags & os.O_TRUNC:

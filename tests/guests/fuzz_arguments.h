@@ -257,7 +257,7 @@ static uint64_t room_for_a_place(void)
 
 static uint64_t a_size_of(void)
 {
-	static const uint64_t wild[] = {UINT64_MAX, 1UL << 63, 1UL << 31, 1UL << 40};
+	static const uint64_t wild[] = {UINT64_MAX, 1UL << 63, 1UL << 31, 1UL << 47};
 	uint64_t said = size;
 
 	if (chance(3)) {
@@ -318,6 +318,10 @@ static uint64_t an_offset_at(void)
 
 	say("&");
 	*at = an_offset();
+	if (emulated && *at > 1LL << 43) {
+		say(" less");
+		*at = 1LL << 40; /* EOVERFLOW where a file of this file system ends */
+	}
 	offsets[offsets_used++] = at;
 	return (uint64_t)at;
 }

@@ -157,7 +157,7 @@ def test_what_an_open_file_has_locked_itself(two):
             for start, length in ((0, 0), (0, 2), (3, 1), (4, 7), (14, 1), (15, 0)):
                 same_lock(two, fd, OFD_GETLK, UNLOCK, start, length)
     found = two.view_of("fcntl", ZERO, OFD_GETLK, flock(UNLOCK))
-    assert found.memory == (bytes(flock(WRITE, 10, 5, pid=-1)),)
+    assert found.memory == (bytes(flock(READ, 2, 3, pid=-1)),)
 
 
 def test_ranges_are_counted_from_anywhere(two):
