@@ -63,6 +63,7 @@ int pv_start(void)
 
 	sigemptyset(&set);
 	sigaddset(&set, SIGCHLD);
+	signal(SIGINT, SIG_DFL);     /* Python's would raise an exception wherever it is */
 	pv_rings_start();
 	poll_fd = epoll_create1(EPOLL_CLOEXEC);
 	child_fd = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);

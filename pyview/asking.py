@@ -41,6 +41,9 @@ from pyview.verdicts import (
 )
 from pyview.views import Views
 
+ERRNOS = range(1, 134)  # up to EHWPOISON; what the kernel has beyond means other things
+LOWEST, HIGHEST = -4095, (1 << 63) - 1  # results of calls
+
 
 class Asking(Views):
     """Requests of handlers, and verdicts that take more than one stop."""
@@ -54,15 +57,36 @@ class Asking(Views):
         try:
             return say()
         except StopIteration as end:
-            verdict: Verdict = end.value
-            return verdict
+            if isinstance(end.value, Verdict):
+                return end.value
+            return self._mistaken(task, end)  # no handler's end: a module raised it
         except OSError as error:
-            return Emulate(-(error.errno or errno.EIO))
+            number = error.errno or errno.EIO
+            return Emulate(-number) if number in ERRNOS else self._mistaken(task, error)
         except core.Gone:
             raise
-        except Exception as error:  # a module's mistake: the view lives on
-            self.reports.mistake(task, error)
-            return Emulate(-errno.EIO)
+        except BaseException as error:  # SystemExit too: the view lives on
+            return self._mistaken(task, error)
+
+    def _mistaken(self, task: Task, error: BaseException) -> Emulate:
+        """What the caller gets when a module has made a mistake, which is logged."""
+        if isinstance(error.__cause__, StopIteration):
+            error = error.__cause__  # a generator made RuntimeError of it
+        number = errno.ENOMEM if isinstance(error, MemoryError) else errno.EIO
+        self.reports.mistake(task, error, number)
+        return Emulate(-number)
+
+    def _stored(self, task: Task, verdict: Emulate) -> int:
+        """Store what the verdict says; the result, or -EFAULT; -EIO when a module made nonsense."""
+        try:
+            stored = all(core.poke(task.tid, address, data) for address, data in verdict.poke)
+            if not isinstance(verdict.value, int) or not LOWEST <= verdict.value <= HIGHEST:
+                raise TypeError(f"{verdict.value!r} is no result")
+        except core.Gone:
+            raise
+        except BaseException as error:  # a module's mistake
+            return self._mistaken(task, error).value
+        return verdict.value if stored else -errno.EFAULT
 
     def _prepared(self, stop: Stop) -> Procedure:
         """Make a process ready to have emulated descriptors; its call then comes again."""
@@ -112,6 +136,8 @@ class Asking(Views):
                 except OSError as error:  # whatever was asked for: the core goes on
                     value = -(error.errno or errno.EIO)
                 answer = self._guarded(task, partial(resumed, handler, value, failure))
+            if not isinstance(answer, Verdict):
+                raise TypeError(f"{answer!r} is no verdict")
             self.reports.call(task, answer)
             if isinstance(answer, Asleep):
                 yield from self._sleep(tid, answer)
@@ -121,10 +147,10 @@ class Asking(Views):
                 regs.nr, regs.value = core.NO_CALL, number
                 core.set_registers(tid, regs)
             elif isinstance(answer, Emulate) and entry:
-                core.answer(tid, stored(task, answer))
+                core.answer(tid, self._stored(task, answer))
             elif isinstance(answer, Emulate) and not executed:
                 regs = core.registers(tid)
-                regs.value = stored(task, answer) & MASK
+                regs.value = self._stored(task, answer) & MASK
                 core.set_registers(tid, regs)
         finally:
             self.emulation.done(tid)
@@ -184,12 +210,6 @@ class Asking(Views):
         elif not gone:
             core.resume(tid)
         self._installer.ended(tid)
-
-
-def stored(task: Task, verdict: Emulate) -> int:
-    """Store what the verdict says; the result, or -EFAULT."""
-    stored = all(core.poke(task.tid, address, data) for address, data in verdict.poke)
-    return verdict.value if stored else -errno.EFAULT
 
 
 def resumed(handler: Handler, value: Any, error: BaseException | None) -> Verdict | Request:

@@ -170,6 +170,7 @@ class Server:
             raise
         self._poll = select.epoll()
         self._poll.register(self._listener.fileno(), select.EPOLLIN)
+        self._spare = os.dup(self._poll.fileno())  # for who comes when there are no more
 
     def fileno(self) -> int:
         """A descriptor that is readable when `serve` has something to do."""
@@ -177,7 +178,7 @@ class Server:
 
     def descriptors(self) -> list[int]:
         """Its own, without those of clients."""
-        return [self._listener.fileno(), self._poll.fileno()]
+        return [self._listener.fileno(), self._poll.fileno(), self._spare]
 
     def door(self) -> int:
         """The descriptor that clients connect to: with no connection, the only one that matters."""
@@ -191,12 +192,17 @@ class Server:
             client = self._clients.get(fd)
             if client is None:
                 continue  # dropped by what another client asked
-            if events & (self._select.EPOLLHUP | self._select.EPOLLERR):
-                self._drop(client)
-            elif events & self._select.EPOLLOUT:
-                self._send(client)
-            else:
-                self._receive(client)
+            try:
+                if events & (self._select.EPOLLHUP | self._select.EPOLLERR):
+                    self._drop(client)
+                elif events & self._select.EPOLLOUT:
+                    self._send(client)
+                else:
+                    self._receive(client)
+            except BaseException:  # nobody else suffers, nor is this one heard again
+                if client.fd in self._clients:
+                    self._drop(client)
+                raise
         if arrived:
             self._accept()  # last: who has left made room
 
@@ -206,11 +212,17 @@ class Server:
             self._drop(client)
         self._listener.close()
         self._poll.close()
+        os.close(self._spare)
 
     def _accept(self) -> None:
         try:
             fd, _ = self._listener._accept()  # type: ignore[attr-defined]
         except (BlockingIOError, ConnectionAbortedError, InterruptedError):
+            return
+        except OSError as error:
+            if error.errno not in (errno.EMFILE, errno.ENFILE):
+                raise
+            self._turn_away()
             return
         connection = _socket.socket(fileno=fd)
         connection.setblocking(False)
@@ -223,6 +235,17 @@ class Server:
         self._clients[fd] = client
         self._poll.register(fd, self._select.EPOLLIN)
         self._tell()
+
+    def _turn_away(self) -> None:
+        """Close the next connection: else it would be reported for ever."""
+        os.close(self._spare)
+        try:
+            fd, _ = self._listener._accept()  # type: ignore[attr-defined]
+            os.close(fd)
+        except OSError:
+            pass  # it has gone by itself
+        finally:
+            self._spare = os.dup(self._poll.fileno())
 
     def _receive(self, client: _Client) -> None:
         try:

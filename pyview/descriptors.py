@@ -14,10 +14,11 @@ import os
 import resource
 import select
 from collections.abc import Callable, Iterator
+from functools import partial
 from typing import TypeVar
 
 from pyview import core
-from pyview.api import refuse
+from pyview.api import File, Linear, refuse
 from pyview.locks import EVERYTHING, LOCKS
 from pyview.openfile import O_PATH, OpenFile, Position
 from pyview.pages import Area, Pages, Part
@@ -38,8 +39,12 @@ class StandIn:
         if fd < 0:
             fd = os.memfd_create("pyview", os.MFD_CLOEXEC)
             at = 0
-            while at < len(data):
-                at += os.pwrite(fd, data[at:], at)
+            try:
+                while at < len(data):
+                    at += os.pwrite(fd, data[at:], at)
+            except OSError:
+                os.close(fd)
+                raise
         self.fd = fd
         self.name = name_of(fd)
 
@@ -48,6 +53,18 @@ class StandIn:
 
     def close(self) -> None:
         os.close(self.fd)
+
+
+def _linear(file: File) -> Linear | None:
+    """Where a file's bytes are, if C can use what it says."""
+    found = file.linear()
+    if found is not None and not (found.fd >= 0 and found.start >= 0 and found.size >= -1):
+        raise ValueError(f"{found} are no bytes")
+    return found
+
+
+def _is_ready(file: File) -> bool:
+    return bool(file.poll() & POLLIN)
 
 
 def name_of(fd: int) -> str:
@@ -115,10 +132,13 @@ class Descriptors:
         """Let C read and write a file itself, as far as it can."""
         found = None
         if not opened.file.slow and opened.pages is None:
-            found = self._asked(opened, opened.file.linear)
+            found = self._asked(opened, "linear", partial(_linear, opened.file))
         if found is None and not opened.in_c:
             return
-        entry = core.linear(inode)
+        try:
+            entry = core.linear(inode)
+        except MemoryError:
+            return
         if not opened.in_c:
             entry.offset = opened.offset
             opened.at, opened.in_c = entry, True
@@ -138,17 +158,19 @@ class Descriptors:
         for inode, opened in self._by_inode.items():
             self._let_c(inode, opened)
 
-    def _asked(self, opened: OpenFile, question: Callable[[], Answer]) -> Answer | None:
+    def _asked(self, opened: OpenFile, what: str, question: Callable[[], Answer]) -> Answer | None:
         """What a file says of itself; None when its author made a mistake, which is logged."""
         try:
             return question()
-        except Exception as error:  # the module's edge: the core goes on
-            self._mistake(f"{opened.name}: {question.__name__}", error)
+        except BaseException as error:  # the module's edge: the core goes on
+            self._mistake(f"{opened.name}: {what}", error)
             return None
 
     def show_ready(self, opened: OpenFile) -> bool:
         """Let poll(2) say what the file does; False: its descriptors must be drained for that."""
-        ready = not opened.polls or bool((self._asked(opened, opened.file.poll) or 0) & POLLIN)
+        ready = not opened.polls or bool(
+            self._asked(opened, "poll", partial(_is_ready, opened.file))
+        )
         if ready and not opened.shown_ready:
             try:
                 os.write(opened.socket, PLACEHOLDER)

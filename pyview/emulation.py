@@ -29,6 +29,9 @@ class Loop(Protocol):
     def farewell(self, name: str, action: Callable[[], None]) -> None:
         """Have a module write or close a file: what goes wrong in it stops nothing."""
 
+    def failed(self, error: BaseException) -> None:
+        """Something of the core's own went wrong."""
+
     def mistaken(self, what: str, error: BaseException) -> None:
         """A module has made a mistake: for the log."""
 
@@ -48,7 +51,7 @@ class Emulation:
     def __init__(self, loop: Loop) -> None:
         self._loop = loop
         self.descriptors = Descriptors(self.wake, self.close, loop.mistaken)
-        self.workers = Workers(core.ring)
+        self.workers = Workers(core.ring, loop.failed)
         core.watch_rung(self.workers.fd)
         self._sleepers: dict[Hashable, set[int]] = {}
         self._kept: dict[int, list[StandIn | Pages]] = {}

@@ -18,6 +18,8 @@ from pyview.procedures import WAIT, Lost, Procedure, Step, install, let_go, stac
 # linux/seccomp.h: SECCOMP_FILTER_FLAG_TSYNC, _NEW_LISTENER, _TSYNC_ESRCH, _WAIT_KILLABLE_RECV
 SYNCED, SYNCED_LISTENER, WAIT_KILLABLE = 0x1, 0x1 | 0x8 | 0x10, 0x20
 
+SIGKILL = 9
+
 
 class _Round:
     """One change of a view: the processes that have still to follow, and who waits for it."""
@@ -200,7 +202,12 @@ class Installer:
             if error.errno != errno.EBUSY:  # else it was forked by one that had it already
                 raise
         else:
-            core.listen(listener)
+            try:
+                core.listen(listener)
+            except OSError:  # nobody will ever answer its calls
+                os.close(listener)
+                os.kill(tid, SIGKILL)
+                raise
             self._loop.filtered(tid, len(program) // 8)
         for other in _threads(tid):
             other.filtered = 1

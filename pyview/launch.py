@@ -19,8 +19,10 @@ from pyview.settings import Settings
 
 TYPE_CHECKING = False  # typing's own costs 5 ms
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from typing import NoReturn
 
+    from pyview.control import Answer, Later
     from pyview.tracer import Tracer
 
 OPEN_FILES = 65536  # the core wants some descriptors for each process
@@ -117,7 +119,7 @@ class Session:
         core.start()
         self._picture = core.new_view()
         core.seize(pid, self._picture)
-        self._server = Server(lambda *request: self.tracer().dispatch(*request), core.talking)
+        self._server = Server(self._dispatch, core.talking)
         core.watch_control(self._server.fileno(), self._server.door())
 
     def descriptors(self) -> list[int]:
@@ -132,12 +134,33 @@ class Session:
             if kind == core.DEAD:
                 self.alone()
             else:
-                __import__(todo.pop(0))
+                try:
+                    __import__(todo.pop(0))
+                except Exception:  # what is wrong with it is told to who needs it
+                    todo.clear()
                 idle = 1
+        while kind != core.EMPTY and not self._ready():
+            self._server.serve()  # only control can have been heard of: it is told why
+            kind = core.wait(stop)
         if kind != core.EMPTY:
             self.tracer().run(stop, self._server.serve, self.alone)
         if self._settings.summary:
             self.tracer().reports.total(core.counts())
+
+    def _ready(self) -> bool:
+        """Whether the loop and all that hangs on it can be had: for want of memory, say."""
+        try:
+            self.tracer()
+        except Exception:
+            return False
+        return True
+
+    def _dispatch(self, pid: int, uid: int, words: Sequence[str]) -> Answer | Later:
+        try:
+            tracer = self.tracer()
+        except Exception as error:
+            return 1, f"the core cannot do anything: {type(error).__name__}: {error}"
+        return tracer.dispatch(pid, uid, words)
 
     def alone(self) -> None:
         """The command has ended; what it left running must not keep its user's stderr open."""

@@ -166,7 +166,7 @@ class Mounting:
             return False
         try:
             wanted = mount.tree.companions(mount.target)
-        except Exception as error:  # the module's edge: its mistakes are not the core's
+        except BaseException as error:  # the module's edge: its mistakes are not the core's
             self._core.log(traced(error))
             return False
         changed = False
@@ -331,7 +331,7 @@ class Mounting:
         """Run a farewell of a module's: what goes wrong in it stops nothing."""
         try:
             action()
-        except Exception as error:  # the module's edge: its mistakes are not the core's
+        except BaseException as error:  # the module's edge: its mistakes are not the core's
             self._core.log(traced(error))
 
 
@@ -341,7 +341,7 @@ def _farewell(trees: Iterable[Tree]) -> None:
     for tree in trees:
         try:
             tree.unmounted()
-        except Exception as error:  # the module's edge: the others must be told, too
+        except BaseException as error:  # the module's edge: the others must be told, too
             first = first or error
     if first is not None:
         raise first

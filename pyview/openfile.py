@@ -120,6 +120,10 @@ class OpenFile:
     def pread(self, size: int, offset: int) -> bytes:
         """Bytes as every process sees them: what is mapped and shared comes first."""
         data = self.file.pread(size, offset)
+        if type(data) is not bytes:
+            data = bytes(memoryview(data))
+        if len(data) > size:
+            raise ValueError(f"{len(data)} bytes were read where {size} were wanted")
         return self.pages.seen(data, offset) if self.pages is not None else data
 
     def pwrite(self, data: bytes, offset: int) -> int:
@@ -127,6 +131,8 @@ class OpenFile:
         if offset + len(data) > LARGEST:
             raise refuse(errno.EFBIG)
         count = self.file.pwrite(data, offset)
+        if not 0 <= count <= len(data):
+            raise ValueError(f"{count!r} bytes of {len(data)} were written")
         if self.pages is not None:
             self.pages.wrote(data[:count], offset)
         return count
@@ -149,11 +155,14 @@ class OpenFile:
     def end(self) -> int:
         """Its size in bytes, 0 for what has none."""
         try:
-            return self.file.size()
+            size = self.file.size()
         except OSError as error:
             if error.errno != errno.ESPIPE:
                 raise
             return 0
+        if not 0 <= size <= LARGEST:
+            raise ValueError(f"{size!r} is no size")
+        return size
 
     def seek(self, offset: int, whence: int) -> int:
         """lseek(2).  Errors: EINVAL, ENXIO, ESPIPE, EBADF."""

@@ -54,7 +54,11 @@ class Pages:
         self.fd = os.memfd_create("pyview", os.MFD_CLOEXEC)
         self.length = 0  # of the file, bytes
         self._filled: list[tuple[int, int]] = []  # [start, end) in bytes, sorted, apart
-        self.grow()
+        try:
+            self.grow()
+        except BaseException:
+            os.close(self.fd)
+            raise
 
     def close(self) -> None:
         os.close(self.fd)

@@ -13,7 +13,7 @@ import stat
 from typing import NamedTuple, Protocol
 
 from pyview.api import Tree, refuse
-from pyview.view import Cover, View, covers
+from pyview.view import Cover, View, checked_real, covers
 
 LINKS = 40  # MAXSYMLINKS: one more is ELOOP
 
@@ -101,7 +101,7 @@ def name_of(cover: Cover, name: str) -> str | None:
     """The kernel's name of the canonical `name`; None when a virtual tree must be asked."""
     if cover.number >= 0:
         return real_of(cover, name)
-    return cover.mount.tree.real(rest_of(cover, name))
+    return checked_real(cover.mount.tree.real(rest_of(cover, name)))
 
 
 class _Walk:

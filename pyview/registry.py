@@ -359,7 +359,7 @@ def _guarded(name: str, log: Log, action: Callable[[], Any]) -> Any:
     except OSError as error:
         about = f": {error.filename}" if error.filename else ""
         raise ModuleError(f"{name}: {error.strerror or error}{about}") from None
-    except (Exception, SystemExit) as error:  # the module's edge: its mistakes are not the core's
+    except BaseException as error:  # the module's edge: its mistakes are not the core's
         log(traced(error))
         text = " ".join(str(error).split())
         raise ModuleError(f"{name}: {type(error).__name__}: {text}") from None

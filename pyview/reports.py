@@ -15,7 +15,8 @@ from pyview.task import Task
 from pyview.verdicts import At, Done, Emulate, Give, Opened, Real
 from pyview.view import View
 
-MINE = ("pyview/tracer.py", "pyview/procedures.py")  # frames above a module's edge
+HERE = os.path.dirname(__file__) + os.sep  # whose frames are above a module's edge
+MODULES = os.path.join(HERE, "modules") + os.sep
 
 #: What says that nobody answers such a call: a module that has no such operation, or the core.
 REFUSALS = {errno.ENOSYS: "ENOSYS", errno.EOPNOTSUPP: "EOPNOTSUPP"}
@@ -62,19 +63,32 @@ class Reports:
         if not self._quiet and self._wanted(tag, view, tid):
             self.write(f"pyview[{tag}]: [{tid}] {' '.join(map(str, words))}\n")
 
-    def mistake(self, task: Task, error: BaseException) -> None:
-        """A module raised what is no OSError: its traceback, cut at the module's edge."""
-        self.failed(f"{task.call.name} of task {task.tid} gets EIO", error)
+    def mistake(self, task: Task, error: BaseException, number: int = errno.EIO) -> None:
+        """A module raised what is no errno of a program's: `number` is told in its place."""
+        name = errno.errorcode[number]
+        self.failed(f"{task.call.name} of task {task.tid} gets {name}", error)
 
     def failed(self, what: str, error: BaseException) -> None:
         """Something of a module's went wrong: its traceback, cut at the module's edge."""
-        import traceback
+        self.write(f"pyview: {what}:\n" + _told(error, cut=True))
 
-        frames = traceback.extract_tb(error.__traceback__)
-        inner = [f for f in frames if not f.filename.endswith(MINE)] or frames
-        lines = ["Traceback (most recent call last):\n", *traceback.format_list(inner)]
-        lines += traceback.format_exception_only(error)
-        self.write(f"pyview: {what}:\n" + "".join(lines))
+    def inconsistent(self, error: BaseException, tid: int) -> int:
+        """The core itself went wrong, at a stop of task `tid` or in what it did for one.
+
+        The task that it was about; 0: for none.
+        """
+        task = _task_of(error)
+        tid = tid or (task.tid if task is not None else 0)
+        about = "the core went wrong"
+        if tid:
+            call = f" in {task.call.name}" if task is not None else ""
+            module = f", asked of {_module_of(task)}" if task is not None and task.asked else ""
+            about += f"{call}{module}; task {tid} is killed"
+        try:
+            self.write(f"pyview: {about}:\n" + _told(error, cut=False))
+        except MemoryError:
+            self.write(f"pyview: {about}\n")
+        return tid
 
     def call(self, task: Task, verdict: Any) -> None:
         """A call has been answered."""
@@ -118,6 +132,37 @@ def _rows(counts: Counter[tuple[str, str, str]]) -> Iterator[str]:
         yield f"{n:9}  {what:10}  {name:20}  {who}\n"
 
 
+def _told(error: BaseException, *, cut: bool) -> str:
+    """An error with its stack; `cut`: without what lies above the module's edge."""
+    import traceback
+
+    frames = traceback.extract_tb(error.__traceback__)
+    first = 0
+    if cut:
+        outer = (f.filename.startswith(HERE) and not f.filename.startswith(MODULES) for f in frames)
+        first = next((at for at, core in enumerate(outer) if not core), len(frames) - 1)
+    lines = ["Traceback (most recent call last):\n", *traceback.format_list(frames[first:])]
+    return "".join([*lines, *traceback.format_exception_only(error)])
+
+
+def _task_of(error: BaseException) -> Task | None:
+    """The task that the core was at when it went wrong: some function has it in its hands."""
+    at, found = error.__traceback__, None
+    while at is not None:
+        task = at.tb_frame.f_locals.get("task")
+        found = task if isinstance(task, Task) else found
+        at = at.tb_next
+    return found
+
+
+def _module_of(task: Task) -> str:
+    """The name of the module that was asked last."""
+    mount = task.asked
+    if mount is None:
+        return ""
+    return mount.kind or getattr(mount.owner, "name", "") or mount.target
+
+
 def _quiet_peek(task: Task) -> Any:
     def peek(address: int, length: int) -> bytes:
         try:
@@ -155,7 +200,5 @@ def _who(task: Task, verdict: Any) -> str:
         if domain is not None:
             return cover_of(task.view, domain.prefix or "/").mount.kind or "bind"
     if task.asked is not None and not isinstance(verdict, Real):
-        mount = task.asked
-        owner = getattr(mount.owner, "name", "")
-        return mount.kind or owner or mount.target
+        return _module_of(task)
     return "kernel" if isinstance(verdict, Real) else "core"

@@ -6,13 +6,14 @@ One thread does everything here: ptrace's rule.  It never waits for anything but
 
 from __future__ import annotations
 
+import errno
 import os
 from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any
 
 from pyview import core
-from pyview.asking import Asking, go_on, resumed, stored
+from pyview.asking import Asking, go_on, resumed
 from pyview.control import Answer, Later
 from pyview.emulation import Emulation
 from pyview.handlers.table import handler_of
@@ -45,6 +46,7 @@ from pyview.view import View
 #: Of calls that no table knows: six registers.
 UNKNOWN = ptr(*(f"arg{n}" for n in range(1, 7)))
 REFUSED_BY = {core.ROW: "core", core.ARCH: "core", core.OTHER: "its own filter"}
+SIGKILL = 9  # signal's own module costs 3 ms
 
 
 class Tracer(Asking):
@@ -71,7 +73,12 @@ class Tracer(Asking):
 
     def dispatch(self, pid: int, uid: int, words: Sequence[str]) -> Answer | Later:
         """Answer a request of the control channel."""
-        answer = self._services.dispatch(pid, uid, words)
+        answer: Answer | Later
+        try:
+            answer = self._services.dispatch(pid, uid, words)
+        except BaseException as error:  # the request fails, and nothing else
+            self.reports.failed(f"the core cannot answer {words[0]!r}", error)
+            answer = 1, f"internal error: {type(error).__name__}: {error}"
         view = self.view_of(pid)
         if view is not None:
             said = "later" if isinstance(answer, Later) else answer
@@ -83,35 +90,58 @@ class Tracer(Asking):
 
         `serve` is called for control's sake, `alone` when the first process has ended.
         """
-        while True:
-            kind = stop.kind
-            if kind in (core.DEAD, core.EXEC) and stop.value:
-                self.emulation.memory_gone(int(stop.tid), int(stop.value), kind == core.DEAD)
-            if kind == core.EXEC:
-                self._executed(stop)
-            if kind == core.NOTICE:
-                self._call(stop, listener=True)
-            elif stop.tid in self._running and kind != core.READY:
-                self._advance(stop)
-            elif kind == core.TRACED:
-                self._call(stop, listener=False)
-            elif kind in (core.TOLD, core.REFUSED):
-                self._told(stop)
-            elif kind == core.READY:
-                if not self.emulation.ready(stop.tid):
-                    serve()
-            elif kind == core.DEAD:
-                self._died(stop, alone)
-            elif kind == core.EMPTY:
-                self._end()
-                return
-            elif kind == core.EXEC and stop.message in self._running:
-                self._running[stop.tid] = self._running.pop(stop.message)
-                self._how[stop.tid] = self._how.pop(stop.message)
-                self._advance(stop)
-            else:
-                go_on(stop)
+        while stop.kind != core.EMPTY:
+            try:
+                self._stopped(stop, serve, alone)
+            except BaseException as error:  # whatever it is: all others live on
+                about = stop.kind not in (core.READY, core.DEAD)
+                self.failed(error, int(stop.tid) if about else 0)
             core.wait(stop)
+        try:
+            self._end()
+        except BaseException as error:
+            self.failed(error)
+
+    def _stopped(self, stop: Stop, serve: Callable[[], None], alone: Callable[[], None]) -> None:
+        """Do what a stop asks for."""
+        kind = stop.kind
+        if kind in (core.DEAD, core.EXEC) and stop.value:
+            self.emulation.memory_gone(int(stop.tid), int(stop.value), kind == core.DEAD)
+        if kind == core.EXEC:
+            self._executed(stop)
+        if kind == core.NOTICE:
+            self._call(stop, listener=True)
+        elif stop.tid in self._running and kind != core.READY:
+            self._advance(stop)
+        elif kind == core.TRACED:
+            self._call(stop, listener=False)
+        elif kind in (core.TOLD, core.REFUSED):
+            self._told(stop)
+        elif kind == core.READY:
+            if not self.emulation.ready(stop.tid):
+                serve()
+        elif kind == core.DEAD:
+            self._died(stop, alone)
+        elif kind == core.EXEC and stop.message in self._running:
+            self._running[stop.tid] = self._running.pop(stop.message)
+            self._how[stop.tid] = self._how.pop(stop.message)
+            self._advance(stop)
+        else:
+            go_on(stop)
+
+    def failed(self, error: BaseException, tid: int = 0) -> None:
+        """The one place for what nobody foresaw: a report, and the end of that task alone.
+
+        `tid`: the task that the core was at; 0: the one whose call it was about, if any.
+        """
+        if isinstance(error, core.Gone):
+            return  # killed meanwhile: DEAD will come
+        tid = self.reports.inconsistent(error, tid)
+        if tid and core.task(tid) is not None:
+            try:
+                os.kill(tid, SIGKILL)
+            except OSError:
+                pass  # it ended just now
 
     def _executed(self, stop: Stop) -> None:
         """A new program, before its first instruction: who is it?"""
@@ -188,6 +218,11 @@ class Tracer(Asking):
             self._carry_on(task, handler, answer, stop, listener)
         except core.Gone:
             self.emulation.done(task.tid)  # there is nobody left to answer
+        except MemoryError:
+            if self.busy_with(task.tid):
+                raise
+            self.emulation.done(task.tid)
+            self._settle(task, Emulate(-errno.ENOMEM), stop, listener)
 
     def _carry_on(
         self,
@@ -280,7 +315,7 @@ class Tracer(Asking):
                 core.clean(stop.key)
             core.let_run(stop.listener, stop.id) if listener else core.resume(stop.tid)
         elif isinstance(verdict, Emulate):
-            value = stored(task, verdict)
+            value = self._stored(task, verdict)
             if listener:
                 core.reply(stop.listener, stop.id, value)
             else:
@@ -296,6 +331,8 @@ class Tracer(Asking):
                 self.emulation.give(stop, verdict)
         elif isinstance(verdict, Asleep):
             self._begin(int(stop.tid), self._sleep(int(stop.tid), verdict), stop)
+        else:
+            raise TypeError(f"{verdict!r} is no verdict")
 
     # -- procedures --------------------------------------------------------------------------
     def busy_with(self, tid: int) -> bool:

@@ -46,8 +46,15 @@ class Mount:
 
 
 def _root(tree: Tree) -> str | None:
-    real = None if isinstance(tree, Past) else tree.real("/")
+    real = None if isinstance(tree, Past) else checked_real(tree.real("/"))
     return "" if real == "/" else real
+
+
+def checked_real(real: str | None) -> str | None:
+    """What a tree says to be the kernel's name of something, if it can be one."""
+    if real is not None and (not real.startswith("/") or "\0" in real):
+        raise ValueError(f"{real!r} is no absolute name")
+    return real
 
 
 class Domain:

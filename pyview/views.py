@@ -57,7 +57,7 @@ class Views:
             parent = cover.prefix.rpartition("/")[0]
             names.add(parent.rpartition("/")[2])
             try:
-                found = os.stat(view.real(parent or "/") or "/")
+                found = os.stat(self._real(view, parent or "/"))
             except OSError:
                 continue  # nobody lists a directory that is not there
             parents.append((found.st_dev, found.st_ino))
@@ -69,6 +69,16 @@ class Views:
             sorted(names - {""}),
             parents,
         )
+
+    def _real(self, view: View, name: str) -> str:
+        """A name for the core's own eyes.  Errors: EIO when a module makes a mistake."""
+        try:
+            return view.real(name) or "/"
+        except OSError:
+            raise
+        except BaseException as error:  # the module's edge: its mistakes are not the core's
+            self.mistaken(f"{name}: real", error)
+            raise refuse(errno.EIO, name) from None
 
     def view_of(self, pid: int) -> View | None:
         record = core.task(pid)
@@ -185,7 +195,7 @@ class Views:
     def farewell(self, name: str, action: Callable[[], None]) -> None:
         try:
             action()
-        except Exception as error:  # the module's edge: its mistakes are not the core's
+        except BaseException as error:  # the module's edge: its mistakes are not the core's
             self.reports.failed(f"{name} may not be written whole", error)
 
     def apart(

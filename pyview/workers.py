@@ -7,6 +7,7 @@ Work never touches ptrace.  What is done is told through an eventfd, which the l
 from __future__ import annotations
 
 import _thread
+import errno
 import os
 from _queue import SimpleQueue  # not queue: that imports threading and more
 from collections.abc import Callable, Hashable
@@ -18,9 +19,16 @@ Then = Callable[[Any, BaseException | None], None]
 class Workers:
     """The threads, and what they have finished."""
 
-    def __init__(self, ring: Callable[[], object] = lambda: None) -> None:
-        """`ring` is called, in any thread, after `fd` has become readable."""
-        self._ring = ring
+    def __init__(
+        self,
+        ring: Callable[[], object] = lambda: None,
+        failed: Callable[[BaseException], object] = lambda error: None,
+    ) -> None:
+        """`ring` is called, in any thread, after `fd` has become readable.
+
+        `failed` is told, in the loop's, what is wrong with what was to be done there.
+        """
+        self._ring, self._failed = ring, failed
         self.fd = os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK)
         self._everywhere = os.sched_getaffinity(0)  # the core itself follows its callers
         self._queues: dict[Hashable, SimpleQueue[Any]] = {}
@@ -28,17 +36,27 @@ class Workers:
         self._done: SimpleQueue[tuple[Then, Any, BaseException | None]] = SimpleQueue()
 
     def submit(self, file: Hashable, run: Callable[[], Any], then: Then) -> None:
-        """Call `run` in the thread of `file`; the loop then calls `then` with what came of it."""
-        queue = self._queues.get(file)
-        if queue is None:
-            queue = self._queues[file] = SimpleQueue()
-            _thread.start_new_thread(self._serve, (queue,))
-        self._due += 1
+        """Call `run` in the thread of `file`; the loop then calls `then` with what came of it.
+
+        That is EAGAIN when there can be no more threads.
+        """
 
         def done(value: Any, error: BaseException | None) -> None:
             self._due -= 1
             then(value, error)
 
+        self._due += 1
+        queue = self._queues.get(file)
+        if queue is None:
+            queue = SimpleQueue()
+            try:
+                _thread.start_new_thread(self._serve, (queue,))
+            except (RuntimeError, MemoryError):  # there can be no more threads
+                error = OSError(errno.EAGAIN, os.strerror(errno.EAGAIN))
+                self._done.put((done, None, error))
+                os.eventfd_write(self.fd, 1)
+                return
+            self._queues[file] = queue
         queue.put((run, done))
 
     def once(self, run: Callable[[], Any], then: Then) -> None:
@@ -84,4 +102,7 @@ class Workers:
         os.eventfd_read(self.fd)
         while not self._done.empty():
             then, value, error = self._done.get()
-            then(value, error)
+            try:
+                then(value, error)
+            except BaseException as wrong:  # the others are done all the same
+                self._failed(wrong)

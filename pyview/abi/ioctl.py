@@ -10,6 +10,7 @@ from __future__ import annotations
 import struct
 from typing import NamedTuple
 
+LONGEST = 4096  # bytes that a request of those that don't tell can be about
 WRITE, READ = 1, 2  # _IOC_WRITE, _IOC_READ: as the caller sees it
 
 
@@ -141,3 +142,9 @@ def pack_partition_change(change: Change, pointer: int = 0) -> bytes:
     head = _PG.pack(change.operation, 0, _PG_ROOM, pointer)
     body = _PARTITION.pack(change.start, change.length, change.number)
     return head + body.ljust(_PG_ROOM, b"\0")
+
+
+def stores(request: int) -> int:
+    """How many bytes a request stores at most where its argument points to, as far as it tells."""
+    size = request >> 16 & 0x3FFF
+    return size if request >> 30 & READ and size else LONGEST

@@ -234,6 +234,8 @@ def _asked(caller: Caller, file: OpenFile, request: int, argument: int) -> Handl
         data += caller.peek(address, max(0, min(length, 152)))
     out = yield from perform(file, lambda: file.file.ioctl(request, data))
     caller.changed(file)
+    if len(out) > requests.stores(request):
+        raise ValueError(f"{len(out)} bytes are no answer to {request:#x}")
     return Emulate(0, ((argument, out),) if out else ())
 
 

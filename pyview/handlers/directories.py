@@ -144,6 +144,13 @@ def _mounted_in(caller: Caller, directory: str) -> set[str]:
     return {n.rpartition("/")[2] for n in below if n and n.rpartition("/")[0] == here}
 
 
+def _checked(name: str, inode: int, mode: int) -> tuple[str, int, int]:
+    """An entry as a module gives it: a name that can be one."""
+    if not name or "/" in name or "\0" in name or name in (".", ".."):
+        raise ValueError(f"{name!r} is no name of an entry")
+    return name, inode, mode
+
+
 def _virtual_entries(caller: Caller, file: OpenFile, size: int) -> Verdict:
     """getdents of a directory in a virtual tree: as it was when its reading began."""
     if file.flags & O_PATH:
@@ -151,8 +158,10 @@ def _virtual_entries(caller: Caller, file: OpenFile, size: int) -> Verdict:
     if not file.is_directory:
         raise refuse(errno.ENOTDIR)
     if file.listing is None:
-        found = list(file.tree.entries(file.rest))
+        found = [_checked(*entry) for entry in file.tree.entries(file.rest)]
         known = {name for name, _, _ in found}
+        if len(known) < len(found):
+            raise ValueError(f"a name comes twice in {file.name}")
         mounted = sorted(_mounted_in(caller, file.name) - known)
         dots = [(".", 1, stat.S_IFDIR), ("..", 1, stat.S_IFDIR)]
         here = file.rest.rstrip("/")

@@ -184,8 +184,10 @@ def lseek(caller: Caller) -> Handler | Verdict:
 
 
 def _result(file: OpenFile, run: Callable[[], int | None]) -> Handler:
-    value = yield from perform(file, run)
-    return Emulate(value or 0)
+    value = (yield from perform(file, run)) or 0
+    if not isinstance(value, int) or value < 0:
+        raise TypeError(f"{value!r} is no result")
+    return Emulate(value)
 
 
 def attributes(caller: Caller) -> Verdict:

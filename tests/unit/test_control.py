@@ -6,6 +6,7 @@ from __future__ import annotations
 import _socket
 import errno
 import os
+import resource
 import select
 import socket
 import threading
@@ -305,3 +306,49 @@ def test_the_client_imports_next_to_nothing():
     ).stdout.split()
     assert brought <= set(site)
     assert _socket.__name__ in out
+
+
+def test_who_makes_the_core_go_wrong_is_dropped_and_nobody_else(monkeypatch):
+    def dispatch(pid, uid, words):
+        if words[0] == "wrong":
+            raise KeyError("oops")
+        return 0, "well"
+
+    server = control.Server(dispatch)
+    try:
+        with connect() as rude, connect() as polite:
+            server.serve()
+            server.serve()
+            rude.send(b"wrong")
+            with pytest.raises(KeyError):
+                server.serve()
+            assert rude.recv(100) == b""
+            polite.send(b"x")
+            server.serve()
+            assert polite.recv(100) == b"\1\0well"
+    finally:
+        server.close()
+
+
+def test_without_a_descriptor_who_comes_is_turned_away():
+    server = control.Server(echo)
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    try:
+        with connect() as late, connect() as later:
+            held = []
+            resource.setrlimit(resource.RLIMIT_NOFILE, (100, hard))
+            with pytest.raises(OSError, match="Too many open files"):
+                while True:
+                    held.append(os.dup(0))
+            server.serve()
+            assert late.recv(100) == b""
+            os.close(held.pop())
+            server.serve()
+            later.send(b"hello")
+            server.serve()
+            assert later.recv(100) == b"\1\1hello"
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+        server.close()
+        for fd in held:
+            os.close(fd)

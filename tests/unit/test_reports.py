@@ -13,7 +13,7 @@ from playbook import Nobody
 
 from pyview import core
 from pyview.paths import cover_of
-from pyview.reports import Reports
+from pyview.reports import HERE, Reports
 from pyview.verdicts import At, Done, Emulate, Give, Real
 from pyview.view import View
 
@@ -210,12 +210,13 @@ def test_a_modules_mistake_is_shown_with_its_own_frames_only(said, view):
     def module():
         raise ValueError("oops")
 
-    core = compile("def step(f):\n    f()\n", "/x/pyview/tracer.py", "exec")
+    core = compile("def step(f):\n    f()\n", f"{HERE}tracer.py", "exec")
     space = {}
     exec(core, space)
     try:
         space["step"](module)
     except ValueError as error:
+        error.__traceback__ = error.__traceback__.tb_next
         Reports(said.fd, False, False).mistake(calling(view), error)
     text = said()
     assert text.startswith("pyview: access of task 100 gets EIO:\nTraceback")

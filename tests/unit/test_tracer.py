@@ -285,3 +285,95 @@ def test_in_the_end_all_is_closed_and_done(world, opened, monkeypatch):
     assert opened.file.closed == 1
     assert done == ["done"]
     assert ("free_view", world.picture) in world.said
+
+
+# -- what nobody foresaw -------------------------------------------------------------------------
+
+
+@pytest.fixture
+def killed(monkeypatch):
+    """Who is killed, and nobody is."""
+    found = []
+    monkeypatch.setattr(os, "kill", lambda tid, number: found.append((tid, number)))
+    return found
+
+
+@pytest.mark.parametrize("kind", [core.NOTICE, core.TRACED])
+@pytest.mark.parametrize("nonsense", [None, 5, "text"])
+def test_what_is_no_verdict_ends_that_task_alone(world, killed, kind, nonsense, tmp_path):
+    world.monkeypatch.setattr(world.tracer, "_first", lambda task, domain: (nonsense, None))
+    assert world.runs(world.stop(kind), world.stop(core.READY)) == ["serve"]
+    assert killed == [(TID, 9)]
+    text = (tmp_path / "lines").read_text()
+    assert text.startswith("pyview: the core went wrong in ")
+    assert f"task {TID} is killed:\nTraceback" in text
+    assert f"TypeError: {nonsense!r} is no verdict" in text
+    assert "tracer.py" in text
+
+
+def test_an_error_of_the_cores_own_ends_that_task_alone(world, killed, monkeypatch, tmp_path):
+    def fails(*_):
+        raise OSError(errno.ENOSPC, "no room to watch it")
+
+    monkeypatch.setattr(core, "let_run", fails)
+    world.answers(Real())
+    assert world.runs(world.stop(core.NOTICE), world.stop(core.READY)) == ["serve"]
+    assert killed == [(TID, 9)]
+    assert "no room to watch it" in (tmp_path / "lines").read_text()
+
+
+def test_without_memory_the_call_is_ENOMEM(world, killed, monkeypatch):
+    def fails(*_):
+        raise MemoryError
+
+    monkeypatch.setattr(core, "let_run", fails)
+    world.answers(Real())
+    assert world.runs(world.stop(core.NOTICE)) == [("reply", 4, 77, -errno.ENOMEM)]
+    assert killed == []
+
+
+def test_what_goes_wrong_for_nobody_is_told_and_no_more(world, killed, monkeypatch, tmp_path):
+    def fails(_fd):
+        raise AssertionError("not so")
+
+    monkeypatch.setattr(world.tracer.emulation, "ready", fails)
+    assert world.runs(world.stop(core.READY), world.stop(core.TRAP)) == [("resume", TID)]
+    assert killed == []
+    assert (tmp_path / "lines").read_text().startswith("pyview: the core went wrong:\nTrace")
+
+
+def test_who_has_gone_meanwhile_is_no_inconsistency(world, killed, monkeypatch, tmp_path):
+    def gone(_tid, *_):
+        raise core.Gone
+
+    monkeypatch.setattr(core, "resume", gone)
+    assert world.runs(world.stop(core.TRAP), world.stop(core.READY)) == ["serve"]
+    assert killed == []
+    assert (tmp_path / "lines").read_text() == ""
+
+
+def test_a_request_that_goes_wrong_is_answered(world, monkeypatch, tmp_path):
+    def fails(*_):
+        raise KeyError("nothing")
+
+    monkeypatch.setattr(world.tracer._services, "dispatch", fails)
+    status, text = world.tracer.dispatch(TID, 0, ["lsmod"])
+    assert (status, text) == (1, "internal error: KeyError: 'nothing'")
+    assert "the core cannot answer 'lsmod'" in (tmp_path / "lines").read_text()
+
+
+def test_an_answer_to_work_that_goes_wrong_ends_its_task_alone(world, killed, monkeypatch):
+    """In what is done after a slow file's work nobody knows which stop it belongs to."""
+
+    def handler(task):
+        yield Work("file", lambda: 1)
+        return Real()
+
+    def fails(*_):
+        raise OSError(errno.ENOSPC, "no room")
+
+    monkeypatch.setattr(core, "let_run", fails)
+    world.answers(handler)
+    world.runs(world.stop(core.NOTICE))
+    world.runs(ready(world))
+    assert killed == [(TID, 9)]

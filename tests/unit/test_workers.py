@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import select
 import threading
@@ -135,3 +136,30 @@ def test_a_workers_thread_runs_on_any_processor():
         os.sched_setaffinity(0, everywhere)
         os.close(workers.fd)
     assert told == [everywhere]
+
+
+def test_without_another_thread_it_is_EAGAIN(workers, monkeypatch):
+    def fails(*_):
+        raise RuntimeError("can't start new thread")
+
+    told = []
+    monkeypatch.setattr("_thread.start_new_thread", fails)
+    workers.submit("file", lambda: 1, lambda *said: told.append(said))
+    finished(workers)
+    assert [(value, error.errno) for value, error in told] == [(None, errno.EAGAIN)]
+    monkeypatch.undo()
+    workers.submit("file", lambda: 2, lambda *said: told.append(said))
+    finished(workers)
+    assert told[1] == (2, None)
+
+
+def test_what_goes_wrong_in_the_loop_keeps_nobody_else_from_it():
+    told, wrong = [], []
+    workers = Workers(lambda: None, wrong.append)
+    workers.submit("file", lambda: 1, lambda value, error: told.append(value / 0))
+    workers.submit("file", lambda: 2, lambda value, error: told.append(value))
+    workers.finish_all()
+    workers.forget("file")
+    os.close(workers.fd)
+    assert told == [2]
+    assert [type(error) for error in wrong] == [ZeroDivisionError]
