@@ -15,6 +15,7 @@
 #include <fcntl.h>
 #include <linux/kcmp.h>
 #include <signal.h>
+#include <stdio.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <unistd.h>
@@ -143,13 +144,31 @@ int pv_mark_text(int fd)
 	return fcntl(fd, F_SETSIG, TEXT) < 0 ? -errno : 0;
 }
 
-/* The inode of the socket behind the task's `fd` when it is an emulated descriptor, else 0. */
+/* The inode of any socket that the task has open as `fd`, by its name in proc; else 0. */
+static uint64_t socket_of(int tid, int fd)
+{
+	char name[48], text[48];
+	unsigned long inode = 0;
+
+	snprintf(name, sizeof name, "/proc/%d/fd/%d", tid, fd);
+	ssize_t n = readlink(name, text, sizeof text - 1);
+	if (n > 0) {
+		text[n] = 0;
+		sscanf(text, "socket:[%lu]", &inode);
+	}
+	return inode;
+}
+
+/* The inode of the socket behind the task's `fd` when it is an emulated descriptor, else 0.  Without
+ * a descriptor to look at it, of any socket: Python knows its own. */
 uint64_t pv_emulated(struct pv_task *t, int fd)
 {
 	struct stat st;
 	uint64_t inode = 0;
 	int mine = pv_getfd(t, fd);
 
+	if (mine == -EMFILE || mine == -ENFILE)
+		return socket_of(t->tid, fd);
 	if (mine < 0)
 		return 0;
 	if (fstat(mine, &st) == 0 && S_ISSOCK(st.st_mode) && fcntl(mine, F_GETSIG) == EMULATED)

@@ -87,7 +87,7 @@ static uint64_t call_in_vdso(void)
 	return 0;
 }
 
-/* The address of a `syscall` instruction in the task; 0 when it has no vDSO. */
+/* The address of a `syscall` instruction in the task; 0 when it has no vDSO.  -errno. */
 uint64_t pv_call_site(int tid)
 {
 	uint64_t pair[2], at = call_in_vdso();
@@ -96,15 +96,12 @@ uint64_t pv_call_site(int tid)
 
 	snprintf(name, sizeof name, "/proc/%d/auxv", tid);
 	fd = open(name, O_RDONLY | O_CLOEXEC);
-	if (fd < 0 || !at) {
-		if (fd >= 0)
-			close(fd);
-		return 0;
-	}
+	if (fd < 0)
+		return (uint64_t)-errno;
 	uint64_t base = 0;
 	while (read(fd, pair, sizeof pair) == (ssize_t)sizeof pair && pair[0] != AT_NULL)
 		if (pair[0] == AT_SYSINFO_EHDR)
 			base = pair[1];
 	close(fd);
-	return base ? base + at : 0;
+	return base && at ? base + at : 0;
 }

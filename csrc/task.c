@@ -338,6 +338,21 @@ int pv_tgid(int tid)
 	return thread_group(tid);
 }
 
+/* Close the pidfds of all tasks, which are only kept for speed.  Were there any? */
+static int give_up_pidfds(void)
+{
+	int closed = 0;
+
+	for (unsigned i = 0; i < BUCKETS; i++)
+		for (struct pv_task *t = bucket[i]; t; t = t->next)
+			if (t->pidfd >= 0) {
+				close(t->pidfd);
+				t->pidfd = -1;
+				closed = 1;
+			}
+	return closed;
+}
+
 static int pidfd(struct pv_task *t)
 {
 	if (t->pidfd < 0) {
@@ -353,11 +368,14 @@ static int pidfd(struct pv_task *t)
 /* A descriptor of the core for the file that the task has open as `fd`; the caller closes it. */
 int pv_getfd(struct pv_task *t, int fd)
 {
-	int p = pidfd(t);
-
-	if (p < 0)
-		return p;
-	pv_quiet();                  /* it will be looked at */
-	int got = (int)syscall(SYS_pidfd_getfd, p, fd, 0);
-	return got < 0 ? -errno : got;
+	for (int again = 1;; again = 0) {
+		int p = pidfd(t), got = p;
+		if (p >= 0) {
+			pv_quiet();          /* it will be looked at */
+			got = (int)syscall(SYS_pidfd_getfd, p, fd, 0);
+			got = got < 0 ? -errno : got;
+		}
+		if (got != -EMFILE || !again || !give_up_pidfds())
+			return got;
+	}
 }

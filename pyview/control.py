@@ -94,6 +94,9 @@ def _converse(connection: _socket.socket, request: bytes) -> Answer:
     text = b""
     try:
         connection.send(request, _socket.MSG_NOSIGNAL)
+    except (BrokenPipeError, ConnectionResetError):
+        pass  # it may have said why
+    try:
         while True:
             packet = connection.recv(PACKET + 2)
             if packet[:1] == _LAST:
@@ -241,9 +244,14 @@ class Server:
         os.close(self._spare)
         try:
             fd, _ = self._listener._accept()  # type: ignore[attr-defined]
-            os.close(fd)
+            connection = _socket.socket(fileno=fd)
+            try:
+                connection.send(_LAST + b"\1the core has too many files open", _socket.MSG_NOSIGNAL)
+                connection.recv(REQUEST_LIMIT, _socket.MSG_DONTWAIT)  # unheard it would be a reset
+            finally:
+                connection.close()
         except OSError:
-            pass  # it has gone by itself
+            pass  # it has gone by itself, or has said nothing yet
         finally:
             self._spare = os.dup(self._poll.fileno())
 

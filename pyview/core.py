@@ -161,8 +161,12 @@ def answer(tid: int, value: int) -> None:
 
 
 def call_site(tid: int) -> int:
-    """The address of an instruction in the task that makes a call; 0 when there is none."""
-    return int(lib.pv_call_site(tid))
+    """The address of an instruction in the task that makes a call; 0 when there is none.
+
+    Errors: EMFILE, Gone.
+    """
+    address = int(lib.pv_call_site(tid))
+    return _checked(address - (1 << 64)) if address >> 63 else address
 
 
 def block_signals(tid: int) -> int:

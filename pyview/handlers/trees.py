@@ -153,6 +153,8 @@ def _before_open(caller: Caller, found: Found, flags: int) -> os.stat_result | N
     if flags & os.O_TRUNC:
         wanted |= os.W_OK
     may(caller, found, st, wanted)
+    if flags & os.O_NOATIME and caller.uid() not in (0, st.st_uid):
+        raise refuse(errno.EPERM, found.name)
     return st
 
 

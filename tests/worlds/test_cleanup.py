@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from worlds.world import all_gone, core_of, marked, status_of
 
-VIEWS = ("view", "loaded", "unreal", "unreal2", "child")
+VIEWS = ("view", "loaded", "unreal", "unreal2", "child", "emulated")
 
 views = pytest.mark.parametrize("world", VIEWS, indirect=True)
 

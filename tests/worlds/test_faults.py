@@ -4,11 +4,12 @@
 from __future__ import annotations
 
 import os
+import resource
 import sys
 from pathlib import Path
 
 import pytest
-from worlds.world import pyview_command
+from worlds.world import core_of, pyview_command, status_of
 
 GUESTS = Path(__file__).parents[1] / "guests"
 sys.path.insert(0, str(GUESTS))
@@ -65,3 +66,73 @@ def test_each_mistake_is_told_once_and_none_is_the_cores(told):
     plain = [key for key in raised if key[1] == "nameless"]  # an OSError: EIO as it is
     assert log.count("Traceback") >= len(raised) + len(aside) - len(plain)
     assert os.path.join("pyview", "tracer.py") not in log
+
+
+# -- a core that lacks something -----------------------------------------------------------------
+
+#: What a shell does meanwhile; each may fail with one of the words below.
+WORK = """
+    ls -l
+    cat big | cmp - big
+    cp big other; cmp big other
+    ./script
+    perl -e 'for (1..50) { open $f[$_], "<", "big" or die "$!" }'
+    (for n in 1 2 3 4 5 6; do cat big & done; wait) | wc -c
+    vu_insmod vudev
+    mount -t vudevramdisk -o size=1M none disk
+    vu_lsmod
+    pyview -N true
+"""
+LACKS = (
+    "Too many open files", "too many files", "Cannot allocate memory", "MemoryError",
+    "Resource temporarily unavailable", "failed to map segment", "unknown file system type",
+    "Exec format error", "EOF on", "cannot open", "can't create",
+)  # fmt: skip
+
+
+def lacking(core: int, what: str, room: int) -> None:
+    """Leave the core so many descriptors, or bytes, more than it has."""
+    if what == "descriptors":
+        kind, used = resource.RLIMIT_NOFILE, len(os.listdir(f"/proc/{core}/fd"))
+    else:
+        kind, used = resource.RLIMIT_AS, int(status_of(core)["VmSize"].split()[0]) * 1024
+    resource.prlimit(core, kind, (used + room, resource.prlimit(core, kind)[1]))
+
+
+@pytest.mark.parametrize("world", ["unreal", "emulated"], indirect=True)
+@pytest.mark.parametrize(
+    ("what", "room"),
+    [("descriptors", n) for n in (0, 2, 6)] + [("memory", n) for n in (0, 1 << 20)],
+)
+def test_a_core_that_lacks_something_says_so_and_lives(world, what, room, tmp_path):
+    (tmp_path / "big").write_bytes(bytes(range(250)) * 400)
+    (tmp_path / "script").write_text("#!/bin/sh\n")
+    (tmp_path / "script").chmod(0o755)
+    (tmp_path / "disk").write_text("")
+    with world.start("exec sh 2>&1", cwd=tmp_path) as shell:
+
+        def does(line: str) -> tuple[int, str]:
+            print(f"{line}; echo; echo = $?", file=shell.stdin, flush=True)
+            text = ""
+            while not (last := shell.stdout.readline()).startswith("= "):
+                assert last, text
+                text += last
+            return int(last[2:]), text
+
+        assert does("ls; vu_lsmod")[0] == 0  # what is loaded when first needed is there
+        core = core_of(shell.pid)
+        before = {
+            k: resource.prlimit(core, k) for k in (resource.RLIMIT_NOFILE, resource.RLIMIT_AS)
+        }
+        lacking(core, what, room)
+        for line in filter(None, map(str.strip, WORK.splitlines())):
+            status, text = does(line)
+            assert status == 0 or any(words in text for words in LACKS), (line, text)
+        for kind, limit in before.items():
+            resource.prlimit(core, kind, limit)
+        for line in ("ls -l", "cp big other; cmp big other", "./script", "vu_lsmod", "cat script"):
+            status, text = does(line)
+            assert status == 0, (line, text)
+        assert core_of(shell.pid) == core
+        shell.stdin.close()
+        assert shell.wait(10) == 0

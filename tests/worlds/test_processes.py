@@ -20,6 +20,7 @@ import pytest
         "odd_numbers",
         "clones",
         "killed_anywhere",
+        "killed_waiting",
         "waiting",
         "dumpable",
         "own_filter",
