@@ -3,7 +3,10 @@
  *
  * A direct-mapped table of 64-bit hashes.  A call in the view that could make a name unclean (a
  * link whose target names a mount point, a directory renamed) forgets everything; what others do
- * outside the view is noticed within LIFETIME. */
+ * outside the view is noticed within LIFETIME.
+ *
+ * A name that meets no link at all stays clean whatever overlays touch: that is looked up by its
+ * letters.  What Python has found out holds until the next touch. */
 #define _GNU_SOURCE
 #include "pyview.h"
 #include <string.h>
@@ -12,10 +15,11 @@
 #define ENTRIES 8192u
 #define LIFETIME 1000000000ull      /* ns */
 
-static struct { uint64_t key, until; } table[ENTRIES];
+static struct { uint64_t key, until, touches; } table[ENTRIES];
 static uint64_t generation = 1;
+static uint64_t touches = 1;
 
-static uint64_t now(void)
+uint64_t pv_now(void)
 {
 	struct timespec t;
 
@@ -47,20 +51,47 @@ uint64_t pv_key(struct pv_task *t, int relative, int domain, const char *path)
 	return h ? h : 1;
 }
 
-void pv_clean(uint64_t key)
+static void keep(uint64_t key, uint64_t valid)
 {
 	if (!key)
 		return;
 	table[key % ENTRIES].key = key;
-	table[key % ENTRIES].until = now() + LIFETIME;
+	table[key % ENTRIES].until = pv_now() + LIFETIME;
+	table[key % ENTRIES].touches = valid;
+}
+
+void pv_clean(uint64_t key)
+{
+	keep(key, touches);
+}
+
+/* It meets no link. */
+void pv_unlinked(uint64_t key)
+{
+	keep(key, 0);
 }
 
 int pv_is_clean(uint64_t key)
 {
-	return table[key % ENTRIES].key == key && table[key % ENTRIES].until > now();
+	uint64_t valid = table[key % ENTRIES].touches;
+
+	return table[key % ENTRIES].key == key && (!valid || valid == touches) &&
+	       table[key % ENTRIES].until > pv_now();
+}
+
+/* An overlay shows something else than before. */
+void pv_touched_more(void)
+{
+	touches++;
 }
 
 void pv_forget(void)
 {
 	generation++;
+}
+
+/* Another number after each pv_forget(). */
+uint64_t pv_generation(void)
+{
+	return generation;
 }

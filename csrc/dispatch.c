@@ -68,6 +68,68 @@ static int opens(int64_t nr)
 	return nr == SYS_open || nr == SYS_openat || nr == SYS_creat || nr == 437 /* openat2 */;
 }
 
+/* Does a call with a name change something?  Opening is looked at apart. */
+static int changes(int64_t nr)
+{
+	switch (nr) {
+	case SYS_truncate: case SYS_mkdir: case SYS_mkdirat: case SYS_rmdir: case SYS_unlink:
+	case SYS_unlinkat: case SYS_rename: case SYS_renameat: case SYS_renameat2: case SYS_link:
+	case SYS_linkat: case SYS_symlink: case SYS_symlinkat: case SYS_mknod: case SYS_mknodat:
+	case SYS_chmod: case SYS_fchmodat: case 452 /* fchmodat2 */: case SYS_chown: case SYS_lchown:
+	case SYS_fchownat: case SYS_utime: case SYS_utimes: case SYS_futimesat: case SYS_utimensat:
+	case SYS_setxattr: case SYS_lsetxattr: case 463 /* setxattrat */: case SYS_removexattr:
+	case SYS_lremovexattr: case 466 /* removexattrat */: case 469 /* file_setattr */:
+	case SYS_bind:
+		return 1;
+	}
+	return 0;
+}
+
+/* The same for a call with a descriptor. */
+static int changes_file(int64_t nr)
+{
+	return nr == SYS_fchmod || nr == SYS_fchown || nr == SYS_fsetxattr || nr == SYS_fremovexattr ||
+	       nr == SYS_syncfs;
+}
+
+static int asks_file(int64_t nr)
+{
+	return nr == SYS_fgetxattr || nr == SYS_flistxattr || nr == SYS_fsync ||
+	       nr == SYS_fdatasync || nr == SYS_sync_file_range;
+}
+
+/* Does a call of the listener's ask for more than an overlay's lower file can tell? */
+static int asks_overlay(const struct pv_stop *s)
+{
+	const uint64_t writes = O_ACCMODE | O_CREAT | O_TRUNC | (O_TMPFILE & ~O_DIRECTORY);
+
+	switch (s->nr) {
+	case SYS_open:
+		return (s->args[1] & writes) != 0;
+	case SYS_openat:
+		return (s->args[2] & writes) != 0;
+	case SYS_access:
+		return (s->args[1] & W_OK) != 0;
+	case SYS_faccessat:
+	case SYS_faccessat2:
+		return (s->args[2] & W_OK) != 0;
+	}
+	return s->nr == SYS_creat || s->nr == 437 /* openat2 */;
+}
+
+/* Is the file that a descriptor argument is open for another to the kernel than in the view? */
+static int claimed(struct pv_task *t, uint64_t fd)
+{
+	struct stat st;
+	int mine;
+
+	if (!t->view->layered || (int)fd < 0 || (mine = pv_getfd(t, (int)fd)) < 0)
+		return 0;
+	int yes = fstat(mine, &st) == 0 && pv_claimed(st.st_dev, st.st_ino);
+	close(mine);
+	return yes;
+}
+
 /* ---- calls that go to the listener ---- */
 
 /* Is the directory one with mount points in it, and is its listing at the start? */
@@ -104,6 +166,65 @@ static int on_descriptor(struct pv_task *t, struct pv_stop *s, const struct pv_c
 	return 0;
 }
 
+/* Is a call's only fault that there is no such name? */
+static int lacks_only_name(const struct pv_stop *s)
+{
+	const uint64_t makes = O_CREAT | (O_TMPFILE & ~O_DIRECTORY);
+	const uint64_t known = AT_SYMLINK_NOFOLLOW | AT_NO_AUTOMOUNT | AT_EMPTY_PATH;
+
+	switch (s->nr) {
+	case SYS_stat:
+	case SYS_lstat:
+		return 1;
+	case SYS_newfstatat:
+		return !(s->args[3] & ~known);
+	case SYS_access:
+		return s->args[1] <= 7;
+	case SYS_faccessat:
+		return s->args[2] <= 7;
+	case SYS_open:
+		return !(s->args[1] & makes);
+	case SYS_openat:
+		return !(s->args[2] & makes);
+	}
+	return 0;
+}
+
+/* A listener's call on a name that an overlay has, or has not. */
+static int overlaid(struct pv_task *t, struct pv_stop *s, struct pv_where *w, int nofollow,
+                    int there)
+{
+	int64_t value = -ENOENT;
+	int verdict = lacks_only_name(s) ? PV_ANSWERED : PV_TO_PYTHON;
+
+	if (there)
+		verdict = pv_serve_kept(t, s, w, nofollow, &value);
+	if (verdict == PV_ANSWERED)
+		pv_reply(s->listener, s->id, value);
+	if (verdict == PV_TO_PYTHON)
+		return verdict;
+	pv_counts[3]++;
+	s->domain = w->domain;
+	return PV_ANSWERED;
+}
+
+/* May somebody else in the view read what the real user may not? */
+static int is_hidden(struct pv_task *t, const struct pv_stop *s, int dirfd, struct pv_where *w)
+{
+	if (!t->identity || pv_where_base(t, dirfd, w) < 0)
+		return 0;
+	return faccessat(w->base, w->path, opens(s->nr) ? R_OK : F_OK, AT_EACCESS) < 0 &&
+	       errno == EACCES;
+}
+
+/* Does a call of the stat family with an empty name, or none, mean its descriptor? */
+static int means_itself(const struct pv_stop *s)
+{
+	uint64_t flags = s->nr == SYS_statx ? s->args[2] : s->nr == SYS_newfstatat ? s->args[3] : 0;
+
+	return (flags & AT_EMPTY_PATH) != 0 && s->args[1] != 0;
+}
+
 int pv_dispatch_notice(struct pv_task *t, struct pv_stop *s)
 {
 	const struct pv_call *call = pv_row(s->nr);
@@ -117,8 +238,8 @@ int pv_dispatch_notice(struct pv_task *t, struct pv_stop *s)
 		return PV_LET_RUN;
 	}
 	if (s->nr == SYS_getdents64 || s->nr == SYS_getdents)
-		return on_descriptor(t, s, call) || lists_mounts(t, (int)s->args[0])
-			? PV_TO_PYTHON : PV_LET_RUN;
+		return on_descriptor(t, s, call) || lists_mounts(t, (int)s->args[0]) ||
+		       claimed(t, s->args[0]) ? PV_TO_PYTHON : PV_LET_RUN;
 	while (i < call->nargs && !is_path(call, i))
 		i++;
 	if (i == call->nargs)
@@ -126,15 +247,33 @@ int pv_dispatch_notice(struct pv_task *t, struct pv_stop *s)
 	ssize_t n = pv_path(s->tid, s->args[i], path);
 	if (n == -EPERM)
 		return PV_UNREADABLE;
-	if (n <= 0)
-		return on_descriptor(t, s, call) ? PV_TO_PYTHON : PV_LET_RUN;
+	if (n <= 0) {
+		if (on_descriptor(t, s, call))
+			return PV_TO_PYTHON;
+		verdict = i > 0 ? pv_serve_fstat(t, s, (int)s->args[i - 1], &value) : PV_LET_RUN;
+		if (verdict == PV_ANSWERED && !means_itself(s)) {
+			return PV_TO_PYTHON;
+		} else if (verdict == PV_ANSWERED) {
+			pv_reply(s->listener, s->id, value);
+			pv_counts[3]++;
+		}
+		return verdict;
+	}
 	int dirfd = pv_dirfd_of(call, i, s->args);
-	switch (pv_where(t, dirfd, path, !pv_follows(call, i, s->args), &w, &s->key)) {
+	int nofollow = !pv_follows(call, i, s->args);
+	enum pv_verdict found = pv_where(t, dirfd, path, nofollow, &w, &s->key);
+	switch (found) {
 	case PV_SLOW:
 		verdict = PV_TO_PYTHON;
 		break;
+	case PV_NO_ENTRY:
+	case PV_IS_KEPT:
+		verdict = overlaid(t, s, &w, nofollow, found == PV_IS_KEPT);
+		break;
 	case PV_PLAIN:
-		if (w.domain && (!w.relative || opens(s->nr))) {
+		if (w.overlaid && (asks_overlay(s) || is_hidden(t, s, dirfd, &w))) {
+			verdict = PV_TO_PYTHON;
+		} else if (w.domain && (!w.relative || opens(s->nr))) {
 			if (pv_where_base(t, dirfd, &w) < 0)
 				break;
 			verdict = pv_serve(t, s, &w, &value);
@@ -167,6 +306,8 @@ static int plain(struct pv_task *t, struct pv_stop *s, const struct pv_call *cal
 		if (!is_path(call, i))
 			continue;
 		ssize_t n = pv_path(s->tid, s->args[i], path);
+		if (n <= 0 && t->view->layered && changes(s->nr))
+			return 0;     /* perhaps a descriptor's file */
 		if (n <= 0)
 			continue;     /* EFAULT, ENAMETOOLONG, "": the kernel says what it thinks */
 		int slow = pv_where(t, pv_dirfd_of(call, i, s->args), path,
@@ -174,7 +315,8 @@ static int plain(struct pv_task *t, struct pv_stop *s, const struct pv_call *cal
 		pv_where_done(&w);
 		if (!seen)
 			s->key = key;
-		if (slow || (w.domain && !w.relative) || (seen && w.domain != *domain))
+		if (slow || (w.domain && !w.relative) || (seen && w.domain != *domain) ||
+		    (w.overlaid && changes(s->nr)))
 			return 0;
 		*domain = w.domain;
 		seen = 1;
@@ -217,6 +359,8 @@ static int change_directory(struct pv_task *t, struct pv_stop *s, const struct p
 		domain = pv_mark_of(t, (int)s->args[0]);
 	else if (!plain(t, s, call, &domain))
 		return PV_TO_PYTHON;
+	if (t->identity && t->view->layered)
+		return PV_TO_PYTHON;      /* it may enter what the real user may not */
 	if (domain < 0 || domain != t->fs->domain || t->fs->refs > 1 || t->fs->foreign)
 		return PV_TO_PYTHON;
 	pv_moved(t, domain);         /* nobody else can look before it has moved */
@@ -250,7 +394,8 @@ static int new_task(struct pv_task *t, struct pv_stop *s)
 	if (pv_peek(s->tid, s->args[0], &flags, sizeof flags) == (ssize_t)sizeof flags &&
 	    (flags & CLONE_UNTRACED))
 		answered(s, -ENOSYS);            /* as on a kernel before 5.3; nobody else uses it */
-	t->foreign_child = (flags & (CLONE_NEWNS | CLONE_NEWUSER)) != 0;
+	t->foreign_child = flags & CLONE_NEWNS ? PV_ELSEWHERE :
+	                   flags & CLONE_NEWUSER ? PV_OTHER_RIGHTS : 0;
 	t->child_leaves_users = (flags & CLONE_NEWUSER) != 0;
 	return PV_LET_RUN;
 }
@@ -273,7 +418,7 @@ static int address(struct pv_task *t, struct pv_stop *s, int at)
 	path[len] = 0;
 	int verdict = pv_where(t, AT_FDCWD, path, s->nr == SYS_bind, &w, &key);
 	pv_where_done(&w);
-	if (verdict != PV_PLAIN || w.domain || (s->nr == SYS_bind && t->view->sockets))
+	if (verdict != PV_PLAIN || w.domain || (s->nr == SYS_bind && w.overlaid) || (s->nr == SYS_bind && t->view->sockets))
 		return PV_TO_PYTHON;
 	return PV_LET_RUN;
 }
@@ -294,6 +439,16 @@ int pv_dispatch_traced(struct pv_task *t, struct pv_stop *s)
 		pv_counts[3]++;
 		return answered(s, value);
 	}
+	if (s->nr == SYS_fstat) {
+		int verdict = pv_serve_fstat(t, s, (int)s->args[0], &value);
+		if (verdict != PV_ANSWERED)
+			return verdict;
+		pv_counts[3]++;
+		return answered(s, value);
+	}
+	if (t->view->layered && call->nargs && call->args[0].role == PV_ROLE_FD &&
+	    (changes_file(s->nr) || (asks_file(s->nr) && claimed(t, s->args[0]))))
+		return PV_TO_PYTHON;
 	switch (s->nr) {
 	case SYS_io_submit:          /* its descriptors are in memory */
 		return PV_TO_PYTHON;
@@ -362,7 +517,8 @@ int pv_dispatch_traced(struct pv_task *t, struct pv_stop *s)
 	case SYS_pivot_root:
 		return PV_TO_PYTHON;
 	case 446:                    /* landlock_restrict_self: what it may see is its own affair */
-		t->fs->foreign = 1;
+		if (!t->fs->foreign)
+			t->fs->foreign = PV_OTHER_RIGHTS;
 		return PV_LET_RUN;
 	}
 	if (!plain(t, s, call, &domain) || (opens(s->nr) && domain))

@@ -116,6 +116,14 @@ static int path_mark(int fd)
 	return 0;
 }
 
+/* The domain of what the core's `fd` is open for. */
+int pv_domain_of(int fd)
+{
+	int mark = fcntl(fd, F_GETSIG);
+
+	return mark < 0 ? path_mark(fd) : mark >= TEXT ? PV_VIRTUAL : marks[mark];
+}
+
 /* The domain of the file that the task has open as `fd`; 0 also when there is none. */
 int pv_mark_of(struct pv_task *t, int fd)
 {
@@ -124,8 +132,7 @@ int pv_mark_of(struct pv_task *t, int fd)
 	int mine = pv_getfd(t, fd);
 	if (mine < 0)
 		return 0;
-	int mark = fcntl(mine, F_GETSIG);
-	int domain = mark < 0 ? path_mark(mine) : mark >= TEXT ? PV_VIRTUAL : marks[mark];
+	int domain = pv_domain_of(mine);
 	close(mine);
 	return domain;
 }

@@ -12,6 +12,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
@@ -27,10 +28,14 @@ void pv_view_clear(struct pv_view *v)
 	for (size_t i = 0; i < v->ncovers; i++) {
 		free(v->covers[i].prefix);
 		free(v->covers[i].root);
+		for (int k = 0; k < v->covers[i].nlayers; k++)
+			free(v->covers[i].layers[k].base);
+		free(v->covers[i].kept_root);
 	}
 	for (size_t i = 0; i < v->nnames; i++)
 		free(v->names[i]);
 	v->ncovers = v->nnames = v->nparents = 0;
+	v->layered = 0;
 	v->serial = ++serials;
 }
 
@@ -66,8 +71,37 @@ int pv_view_cover(struct pv_view *v, const char *prefix, int domain, const char 
 	c->length = strlen(prefix);
 	c->root_length = strlen(root);
 	c->domain = domain;
+	c->nlayers = 0;
+	c->kept = -1;
+	c->kept_root = NULL;
 	v->ncovers++;
 	return 0;
+}
+
+/* The cover that was added last shows through an overlay; `base`: its name there. */
+int pv_view_layer(struct pv_view *v, struct pv_layer *layer, const char *base)
+{
+	struct pv_cover *c = &v->covers[v->ncovers - 1];
+	char *copy = strdup(base);
+
+	if (!copy || c->nlayers == PV_LAYERS) {
+		free(copy);
+		return copy ? -EMFILE : -ENOMEM;
+	}
+	c->layers[c->nlayers].layer = layer;
+	c->layers[c->nlayers++].base = copy;
+	v->layered = 1;
+	return 0;
+}
+
+/* Its first overlay keeps at `root` what is changed there. */
+int pv_view_kept(struct pv_view *v, int domain, const char *root)
+{
+	struct pv_cover *c = &v->covers[v->ncovers - 1];
+
+	c->kept = domain;
+	c->kept_root = strdup(root);
+	return c->kept_root ? 0 : -ENOMEM;
 }
 
 int pv_view_name(struct pv_view *v, const char *name)
@@ -213,10 +247,54 @@ static enum pv_verdict probe(const struct pv_where *w, const char *path, uint64_
 
 	if (fd >= 0) {
 		close(fd);
-		pv_clean(key);
+		pv_unlinked(key);
 		return PV_PLAIN;
 	}
 	return errno == ELOOP || errno == EMFILE || errno == ENFILE ? PV_SLOW : PV_PLAIN;
+}
+
+/* What do the overlays say of `rest`, a name in the cover?  For what the first of them keeps,
+ * `w` is where. */
+static enum pv_verdict through(const struct pv_cover *c, const char *rest, int slash,
+                               struct pv_where *w)
+{
+	char clean[2 * PV_PATH_MAX + 2];
+	size_t base = c->nlayers ? strlen(c->layers[0].base) : 0, n, k;
+	int kind;
+
+	for (int i = 0; i < c->nlayers; i++)
+		switch (pv_layer_look(c->layers[i].layer, c->layers[i].base, rest, clean,
+		                      &kind)) {
+		case PV_UNTOUCHED:
+			break;
+		case PV_KEPT:
+			n = c->kept_root ? strlen(c->kept_root) : 0;
+			k = strlen(clean);
+			if (i || slash || !c->kept_root || k < base || n + k - base >= PV_PATH_MAX)
+				return PV_SLOW;
+			memcpy(w->text, c->kept_root, n);
+			memcpy(w->text + n, clean + base, k - base + 1);
+			pv_where_done(w);
+			w->path = w->text;
+			w->base = AT_FDCWD;
+			w->relative = 0;
+			w->domain = c->kept;
+			return PV_IS_KEPT;
+		case PV_NOT_THERE:
+			return i || slash ? PV_SLOW : PV_NO_ENTRY;
+		default:
+			return PV_SLOW;
+		}
+	return PV_PLAIN;
+}
+
+/* Does the kernel, given an absolute name of the view, find something else than the view has? */
+int pv_touches(struct pv_task *t, const char *name)
+{
+	struct pv_where w = { .base = AT_FDCWD };
+	const struct pv_cover *c = t->view->layered ? cover_of(t->view, name) : NULL;
+
+	return c && (strstr(name, "/..") || through(c, name + c->length, 0, &w) != PV_PLAIN);
 }
 
 static enum pv_verdict absolute(struct pv_task *t, const struct shape *s, const char *path,
@@ -232,6 +310,12 @@ static enum pv_verdict absolute(struct pv_task *t, const struct shape *s, const 
 		return PV_SLOW;
 	w->domain = c->domain;
 	path += c->length;
+	w->overlaid = c->nlayers > 0;
+	if (w->overlaid && !s->up) {
+		enum pv_verdict verdict = through(c, path, s->slash, w);
+		if (verdict != PV_PLAIN)
+			return verdict;
+	}
 	if (c->root_length) {
 		size_t n = strlen(path);
 		if (s->up || c->root_length + n >= sizeof w->text)
@@ -262,16 +346,164 @@ static int base_of(struct pv_task *t, int dirfd, struct pv_where *w)
 	return w->base < 0 ? -1 : 0;
 }
 
+/* Where a domain shows in the view: its kernel root, and the prefix instead of it. */
+static const char *shown_at(const struct pv_view *v, int domain, const char *real, size_t *skip)
+{
+	*skip = 0;
+	if (!domain)
+		return "";
+	for (size_t i = 0; i < v->ncovers; i++) {
+		const struct pv_cover *c = &v->covers[i];
+		const char *root = c->domain == domain ? c->root :
+		                   c->kept == domain ? c->kept_root : NULL;
+		if (root && !strncmp(real, root, strlen(root))) {
+			*skip = strlen(root);
+			return c->prefix;
+		}
+	}
+	return NULL;
+}
+
+/* The view's name of a directory of a domain, letter by letter; its length, 0: none. */
+static size_t directory_name(struct pv_task *t, int fd, int domain, char *name, size_t size)
+{
+	char link[32], real[PV_PATH_MAX];
+	size_t skip;
+
+	snprintf(link, sizeof link, "/proc/self/fd/%d", fd);
+	ssize_t got = readlink(link, real, sizeof real - 1);
+	if (got <= 0 || *real != '/')
+		return 0;
+	real[got] = 0;
+	if (got > 10 && !strcmp(real + got - 10, " (deleted)"))
+		return 0;
+	const char *prefix = shown_at(t->view, domain, real, &skip);
+	if (!prefix)
+		return 0;
+	if (real[skip] == '/' && !real[skip + 1])
+		skip++;
+	size_t n = strlen(prefix) + strlen(real + skip);
+	if (n + 1 > size)
+		return 0;
+	snprintf(name, size, "%s%s", prefix, real + skip);
+	return n ? n : 1;
+}
+
+/* The same of the working directory, remembered for a while: others may rename it. */
+static const char *cwd_name(struct pv_task *t, int fd)
+{
+	char name[PV_PATH_MAX];
+	uint64_t key = t->fs->serial * 0x9e3779b97f4a7c15u ^ pv_generation() << 20 ^ t->view->serial;
+
+	if (t->fs->name && t->fs->name_key == key && t->fs->name_until > pv_now())
+		return t->fs->name;
+	free(t->fs->name);
+	t->fs->name = NULL;
+	if (!directory_name(t, fd, t->fs->domain, name, sizeof name))
+		return NULL;
+	t->fs->name = strdup(name);
+	t->fs->name_key = key;
+	t->fs->name_until = pv_now() + 1000000000u;
+	return t->fs->name;
+}
+
+/* `path` from w->base as a name of the view. */
+static size_t name_in_view(struct pv_task *t, int dirfd, const struct pv_where *w,
+                           const char *path, char *name, size_t size)
+{
+	char directory[PV_PATH_MAX];
+	const char *start = directory;
+	size_t k = strlen(path);
+
+	if (dirfd == AT_FDCWD)
+		start = cwd_name(t, w->base);
+	else if (!directory_name(t, w->base, w->domain, directory, sizeof directory))
+		start = NULL;
+	size_t n = start ? strlen(start) : 0;
+	if (!start || n + k + 2 > size)
+		return 0;
+	memcpy(name, start, n);
+	name[n] = '/';
+	memcpy(name + n + 1, path, k + 1);
+	return n + k + 1;
+}
+
+/* Is it a domain that an overlay keeps its own files in? */
+int pv_is_kept(const struct pv_view *v, int domain)
+{
+	for (size_t i = 0; i < v->ncovers; i++)
+		if (v->covers[i].kept_root && v->covers[i].kept == domain)
+			return 1;
+	return 0;
+}
+
+/* Is a directory of the kernel's what the view has under its name there, or a former one? */
+static int stands(const struct pv_cover *c, const char *rest, int kept)
+{
+	char clean[2 * PV_PATH_MAX + 2];
+	int kind;
+
+	for (int i = 0; i < c->nlayers; i++) {
+		enum pv_layered found = pv_layer_look(c->layers[i].layer, c->layers[i].base, rest,
+		                                      clean, &kind);
+		int is_root = found == PV_ASK && !*clean;
+		if (!i && kept && found == PV_KEPT && kind == PV_OWN_DIRECTORY)
+			return 1;
+		if (kept || (found != PV_UNTOUCHED && !is_root &&
+		             !(found == PV_KEPT && kind == PV_DIRECTORY)))
+			return 0;
+	}
+	return 1;
+}
+
+/* A relative name in a view with overlays. */
+static enum pv_verdict overlaid(struct pv_task *t, const struct shape *s, int dirfd,
+                                const char *path, struct pv_where *w)
+{
+	char name[2 * PV_PATH_MAX];
+
+	if (base_of(t, dirfd, w) < 0)
+		return PV_PLAIN;          /* EBADF: the kernel says so */
+	if (!name_in_view(t, dirfd, w, path, name, sizeof name))
+		return PV_SLOW;
+	if (s->up) {
+		w->overlaid = 1;
+		return s->hit || pv_is_kept(t->view, w->domain) ? PV_SLOW : PV_PLAIN;
+	}
+	const struct pv_cover *c = cover_of(t->view, name);
+	if (!c || (s->hit && s->unclean))
+		return PV_SLOW;
+	w->overlaid = c->nlayers > 0;
+	if (c->domain != w->domain && !(w->overlaid && c->kept == w->domain))
+		return PV_SLOW;
+	if (!w->overlaid)
+		return PV_PLAIN;
+	if (strlen(name) - strlen(path) - 1 < c->length)
+		return PV_SLOW;           /* the mount is on the way */
+	name[strlen(name) - strlen(path) - 1] = 0;
+	int stale = !stands(c, name + c->length, c->kept == w->domain);
+	name[strlen(name)] = '/';
+	if (stale)
+		return PV_SLOW;
+	enum pv_verdict verdict = through(c, name + c->length, s->slash || s->dots, w);
+	return verdict == PV_PLAIN && c->kept == w->domain ? PV_SLOW : verdict;
+}
+
 static enum pv_verdict relative(struct pv_task *t, const struct shape *s, int dirfd,
                                 const char *path, struct pv_where *w)
 {
 	w->relative = 1;
 	w->path = path;
-	if (s->hit)
+	if (s->hit && !t->view->layered)
 		return PV_SLOW;
 	w->domain = dirfd == AT_FDCWD ? t->fs->domain : pv_mark_of(t, dirfd);
 	if (w->domain < 0)
 		return PV_SLOW;
+	if (t->view->layered) {
+		enum pv_verdict verdict = overlaid(t, s, dirfd, path, w);
+		if (verdict != PV_PLAIN)
+			return verdict;
+	}
 	if (dirfd == AT_FDCWD && pv_domains_used() && (pv_cwd(t) < 0 || t->fs->proc))
 		return PV_SLOW;
 	if (pv_proc_letters(path) && base_of(t, dirfd, w) == 0 && pv_proc_told_at(t, w->base, path))
@@ -316,6 +548,40 @@ static enum pv_verdict unlinked_parent(struct pv_task *t, int dirfd, struct pv_w
 	return verdict;
 }
 
+/* Another name of a lower file that an overlay has copied? */
+static int is_linked(const struct pv_where *w, int nofollow)
+{
+	struct stat st;
+
+	return pv_has_links() &&
+	       !fstatat(w->base, w->path, &st, nofollow ? AT_SYMLINK_NOFOLLOW : 0) &&
+	       st.st_nlink > 1 && !S_ISDIR(st.st_mode) && pv_is_linked(st.st_dev, st.st_ino);
+}
+
+/* The end of pv_where() where overlays are: links and ".." are for Python to follow, whose answer
+ * is remembered; w->base is needed for that, too. */
+static enum pv_verdict followed(struct pv_task *t, const struct shape *s, int dirfd, int nofollow,
+                                struct pv_where *w, uint64_t *key)
+{
+	enum pv_verdict verdict = PV_PLAIN;
+
+	if (nofollow && !s->slash && !s->dots && !s->up)
+		verdict = unlinked_parent(t, dirfd, w, key);
+	else if (!s->up)
+		verdict = unlinked(t, dirfd, w, w->path, key);
+	if (s->up || verdict != PV_PLAIN) {
+		*key = 0;
+		verdict = PV_SLOW;
+		if (dirfd == AT_FDCWD || !w->relative) {
+			*key = pv_key(t, w->relative, w->domain, w->path) + (uint64_t)nofollow;
+			verdict = pv_is_clean(*key) ? PV_PLAIN : PV_SLOW;
+		}
+	}
+	if (verdict == PV_PLAIN && is_linked(w, nofollow))
+		return PV_SLOW;
+	return verdict;
+}
+
 /* Where `path`, as the task would look it up, leads.  Undo with pv_where_done(). */
 enum pv_verdict pv_where(struct pv_task *t, int dirfd, const char *path, int nofollow,
                          struct pv_where *w, uint64_t *key)
@@ -328,8 +594,10 @@ enum pv_verdict pv_where(struct pv_task *t, int dirfd, const char *path, int nof
 	w->base = AT_FDCWD;
 	w->close_base = 0;
 	w->relative = 0;
+	w->overlaid = 0;
 	w->path = path;
-	if (t->fs->foreign) {             /* the core can't look: the letters must do */
+	if (t->fs->foreign && !(t->view->layered && t->fs->foreign == PV_OTHER_RIGHTS)) {
+		/* the core can't look: the letters must do */
 		w->relative = !s.absolute;
 		w->domain = w->relative && dirfd == AT_FDCWD ? t->fs->domain : 0;
 		return s.hit || w->domain < 0 ? PV_SLOW : PV_PLAIN;
@@ -348,6 +616,8 @@ enum pv_verdict pv_where(struct pv_task *t, int dirfd, const char *path, int nof
 		if (!c || c->root_length || base_of(t, dirfd, w) < 0 || depth_of(w->base) < s.climb)
 			return PV_SLOW;
 	}
+	if (w->overlaid)
+		return followed(t, &s, dirfd, nofollow, w, key);
 	if (!w->relative && !strncmp(w->path, "/proc/", 6))
 		return PV_PLAIN;          /* its links that matter have been told above */
 	if (s.components == 1 && w->relative && !s.slash && (nofollow || s.dots))

@@ -76,13 +76,16 @@ enum pv_seccomp {            /* SECCOMP_RET_DATA of our filters' SECCOMP_RET_TRA
 };
 
 struct pv_view;
+struct pv_layer;
 struct pv_fs {               /* what CLONE_FS shares */
 	int refs;
 	int domain;          /* of the working directory */
 	int fd;              /* O_PATH descriptor of it in the core, -1: not looked up yet */
 	int proc;            /* it lies in a proc file system */
-	int foreign;         /* another root, mount or user name space: core's eyes can't be trusted */
+	int foreign;         /* enum pv_foreign */
 	uint64_t serial;     /* another number after every change of directory */
+	char *name;          /* its name in the view with overlays, as it was lately; NULL */
+	uint64_t name_key, name_until;
 	int place;           /* of a directory in a virtual tree (domain PV_VIRTUAL): Python's number */
 };
 struct pv_mm {               /* what CLONE_VM shares */
@@ -116,6 +119,7 @@ struct pv_task {
 	uint8_t messages;    /* stops for messages too */
 	uint8_t descriptors; /* stops for calls with a descriptor: it had an emulated one */
 	uint8_t began;       /* its listener call was run and has just been interrupted */
+	uint8_t layered;     /* stops for calls that ask a descriptor's file: an overlay is there */
 	uint8_t mapping;     /* stops for munmap and its like: it had an emulated file mapped */
 	uint8_t closing;     /* stops for close and its like: it had locked an emulated file */
 	uint8_t identified;  /* stops for calls about identity */
@@ -146,6 +150,10 @@ struct pv_stop {
 	uint32_t arch;       /* of the call: linux/audit.h */
 };
 
+enum pv_foreign {            /* a task that is not like the core */
+	PV_OTHER_RIGHTS = 1, /* another user name space: it may do other things */
+	PV_ELSEWHERE = 2     /* another root or mount name space: the core's eyes can't be trusted */
+};
 enum { PV_VIRTUAL = -1 };    /* as a domain: in a tree that is none of the kernel's */
 
 struct pv_regs {             /* this machine's registers under common names */
@@ -220,6 +228,8 @@ void pv_view_clear(struct pv_view *view);
 int pv_view_cover(struct pv_view *view, const char *prefix, int domain, const char *root);
 int pv_view_name(struct pv_view *view, const char *name);
 int pv_view_parent(struct pv_view *view, uint64_t dev, uint64_t ino);
+int pv_view_layer(struct pv_view *view, struct pv_layer *layer, const char *base);
+int pv_view_kept(struct pv_view *view, int domain, const char *root);
 void pv_view_trace(struct pv_view *view, int all);
 void pv_view_sockets(struct pv_view *view, int some);
 int pv_mark(int fd, int domain);
@@ -251,6 +261,33 @@ struct pv_linear {
 struct pv_linear *pv_linear_new(uint64_t inode);
 void pv_linear_free(uint64_t inode);
 
+/* ---- layers.c: what overlays have touched ---- */
+struct pv_layer *pv_layer_new(void);
+void pv_layer_free(struct pv_layer *layer);
+void pv_layer_live(struct pv_layer *layer, int live);
+enum pv_touch {              /* how a name is touched */
+	PV_TOUCHED,          /* what is below it is not */
+	PV_CUT,              /* nor is what is below it what lies below the overlay */
+	PV_FILE,             /* kept, all of it, under this name: no directory */
+	PV_DIRECTORY,        /* a directory: the kept one has the attributes, others its files, too */
+	PV_OWN_DIRECTORY,    /* a directory that is kept with all that is in it */
+	PV_GONE              /* removed */
+};
+int pv_layer_touch(struct pv_layer *layer, const char *name, int how);
+void pv_layer_forget(struct pv_layer *layer, const char *name);
+struct pv_shown {            /* a file that looks otherwise than the kernel says */
+	uint64_t dev, ino;   /* the kernel's */
+	uint64_t shown_dev, shown_ino, rdev;
+	uint32_t mode, uid, gid;
+	uint32_t links;      /* 0: as many as the kernel says, but for `less` */
+	uint32_t less;
+	int described;       /* 0: only Python can tell */
+};
+int pv_claim(uint64_t dev, uint64_t ino);
+int pv_describe(uint64_t dev, uint64_t ino, const struct pv_shown *as);
+int pv_link(uint64_t dev, uint64_t ino);
+int pv_alike(const struct pv_task *task);
+
 /* ---- clean.c: names known to meet no symbolic link that matters ---- */
 void pv_clean(uint64_t key);
 void pv_forget(void);
@@ -259,12 +296,22 @@ void pv_forget(void);
 /* ---- between C files only ---- */
 #define PV_PATH_MAX 4096
 
-struct pv_cover { char *prefix, *root; size_t length, root_length; int domain; };
+#define PV_LAYERS 8
+struct pv_cover {
+	char *prefix, *root;
+	size_t length, root_length;
+	int domain;
+	int nlayers;
+	struct { struct pv_layer *layer; char *base; } layers[PV_LAYERS];
+	char *kept_root;             /* where the first one keeps what is shown here, or NULL */
+	int kept;                    /* the domain of that */
+};
 struct pv_parent { uint64_t dev, ino; };
 struct pv_view {
 	unsigned serial;
 	int trace_all;               /* tell Python of every call (--trace) */
 	int sockets;                 /* some socket has a virtual name */
+	int layered;                 /* some cover has layers */
 	size_t ncovers, nnames, nparents;
 	struct pv_cover *covers;     /* the first that covers a name answers */
 	char **names;                /* last components of mount points */
@@ -277,10 +324,16 @@ struct pv_where {
 	int base;                    /* core's descriptor to start from, AT_FDCWD when absolute */
 	int close_base;
 	int relative;
+	int overlaid;                /* changes of it are an overlay's affair */
 	const char *path;            /* from `base`, or the kernel's absolute name */
 	char text[2 * PV_PATH_MAX];
 };
-enum pv_verdict { PV_PLAIN, PV_SLOW };
+enum pv_verdict {
+	PV_PLAIN, PV_SLOW,
+	PV_IS_KEPT,                  /* by an overlay: at `path`, absolute, in `domain` */
+	PV_NO_ENTRY                  /* an overlay says that there is none */
+};
+enum pv_layered { PV_UNTOUCHED, PV_ASK, PV_KEPT, PV_NOT_THERE };
 
 extern uint64_t pv_counts[4];
 
@@ -303,6 +356,21 @@ int pv_where_base(struct pv_task *t, int dirfd, struct pv_where *w);
 int pv_names_mount(const struct pv_view *v, const char *path);
 int pv_is_parent(const struct pv_view *v, uint64_t dev, uint64_t ino);
 int pv_is_clean(uint64_t key);
+void pv_unlinked(uint64_t key);
+void pv_touched_more(void);
+enum pv_layered pv_layer_look(const struct pv_layer *layer, const char *base, const char *rest,
+                              char *text, int *kind);
+const struct pv_shown *pv_claimed(uint64_t dev, uint64_t ino);
+int pv_serve_kept(struct pv_task *t, struct pv_stop *s, struct pv_where *w, int nofollow,
+                  int64_t *value);
+int pv_serve_fstat(struct pv_task *t, struct pv_stop *s, int fd, int64_t *value);
+int pv_domain_of(int fd);
+uint64_t pv_now(void);
+uint64_t pv_generation(void);
+int pv_is_linked(uint64_t dev, uint64_t ino);
+int pv_has_links(void);
+int pv_touches(struct pv_task *t, const char *name);
+int pv_is_kept(const struct pv_view *v, int domain);
 uint64_t pv_key(struct pv_task *t, int relative, int domain, const char *path);
 
 enum { PV_TO_PYTHON, PV_ANSWERED, PV_LET_RUN, PV_UNREADABLE };

@@ -19,7 +19,8 @@
 #define SYS_faccessat2 439
 #endif
 
-static int alike(const struct pv_task *t)
+/* Is a call made by the core the same as one made by the task? */
+int pv_alike(const struct pv_task *t)
 {
 	static int ordinary = -1;
 
@@ -158,7 +159,7 @@ int pv_serve(struct pv_task *t, struct pv_stop *s, struct pv_where *w, int64_t *
 	const uint64_t *a = s->args;
 	int verdict;
 
-	if (!alike(t))
+	if (!pv_alike(t))
 		return PV_TO_PYTHON;
 	pv_quiet();
 	switch (s->nr) {

@@ -61,6 +61,7 @@ static struct pv_fs *fs_new(const struct pv_fs *like)
 		*fs = *like;
 	fs->refs = 1;
 	fs->fd = -1;
+	fs->name = NULL;
 	fs->serial = ++moves;
 	return fs;
 }
@@ -71,6 +72,7 @@ static void fs_put(struct pv_fs *fs)
 		return;
 	if (fs->fd >= 0)
 		close(fs->fd);
+	free(fs->name);
 	free(fs);
 }
 
@@ -135,6 +137,7 @@ void pv_task_inherit(struct pv_task *child, struct pv_task *parent)
 	child->identified = parent->identified;
 	pv_assume(child, parent->child_leaves_users ? NULL : parent->identity);
 	parent->child_leaves_users = 0;
+	child->layered = parent->layered;
 	child->exec_domain = 0;
 	if (child->fs != parent->fs) {
 		int shared = same(child->tid, parent->tid, KCMP_FS);
@@ -146,7 +149,7 @@ void pv_task_inherit(struct pv_task *child, struct pv_task *parent)
 		}
 	}
 	if (parent->foreign_child)
-		child->fs->foreign = 1;
+		child->fs->foreign = parent->foreign_child;
 	parent->foreign_child = 0;
 	if (child->mm != parent->mm) {
 		int shared = same(child->tid, parent->tid, KCMP_VM);
@@ -180,6 +183,7 @@ void pv_task_exec(struct pv_task *t, int old, int *maps)
 		t->closing = o->closing;
 		t->identified = o->identified;
 		pv_assume(t, o->identity);
+		t->layered = o->layered;
 		t->exec_place = o->exec_place;
 		pv_task_drop(o);
 	}

@@ -30,6 +30,7 @@ ROW, ARCH, OTHER = lib.PV_REFUSED_ROW, lib.PV_REFUSED_ARCH, lib.PV_REFUSED_OTHER
 GO, TO_EXIT, STAY_STOPPED = lib.PV_GO, lib.PV_TO_EXIT, lib.PV_STAY_STOPPED
 
 VIRTUAL = lib.PV_VIRTUAL  # as a domain: in a tree that is none of the kernel's
+ELSEWHERE, OTHER_RIGHTS = lib.PV_ELSEWHERE, lib.PV_OTHER_RIGHTS
 NO_CALL = 0xFFFFFFFFFFFFFFFF  # as Regs.nr: the task is in no call, nothing is restarted
 PATH_MAX = 4096  # bytes, with the NUL
 PROCMAP_QUERY = 0xC0686611  # linux/fs.h
@@ -374,14 +375,22 @@ def join(task: Any, view: Any) -> None:
 
 def describe(
     view: Any,
-    covers: list[tuple[str, int, str]],
+    covers: list[tuple[str, int, str, list[tuple[Any, str]], tuple[int, str] | None]],
     names: list[str],
     parents: list[tuple[int, int]],
 ) -> None:
-    """Tell C what answers where: (prefix, domain, root), mount names, (device, inode)."""
+    """Tell C what answers where: (prefix, domain, root, layers, kept), names, (device, inode).
+
+    A layer comes with its name of the prefix; `kept` is where the first one keeps what is there:
+    domain and root.
+    """
     lib.pv_view_clear(view)
-    for prefix, number, root in covers:
+    for prefix, number, root, layers, kept in covers:
         _checked(lib.pv_view_cover(view, os.fsencode(prefix), number, os.fsencode(root)))
+        for layer, base in layers:
+            _checked(lib.pv_view_layer(view, layer, os.fsencode(base)))
+        if kept is not None:
+            _checked(lib.pv_view_kept(view, kept[0], os.fsencode(kept[1])))
     for name in names:
         _checked(lib.pv_view_name(view, os.fsencode(name)))
     for device, inode in parents:
@@ -400,6 +409,44 @@ def has_sockets(view: Any) -> None:
 
 
 clean, use_domains = lib.pv_clean, lib.pv_use_domains
+
+
+class Layer:
+    """What C knows of an overlay: cf. api.Overlay."""
+
+    def __init__(self, live: bool) -> None:
+        self.pointer = lib.pv_layer_new()
+        if self.pointer == ffi.NULL:
+            raise MemoryError
+        lib.pv_layer_live(self.pointer, live)
+        self._shown = ffi.new("struct pv_shown *")
+
+    def told(self, what: str, value: Any, how: Any) -> None:
+        """An overlay says that something is touched, forgotten, claimed or linked."""
+        if what == "touch":
+            _checked(lib.pv_layer_touch(self.pointer, os.fsencode(value), how))
+        elif what == "forget":
+            lib.pv_layer_forget(self.pointer, os.fsencode(value))
+        elif what == "link":
+            _checked(lib.pv_link(*value))
+        elif how is None:
+            _checked(lib.pv_claim(*value))
+        else:
+            self._shown[0] = (0, 0, *how, 0)
+            _checked(lib.pv_describe(*value, self._shown))
+
+    def __del__(self) -> None:
+        lib.pv_layer_free(self.pointer)
+
+
+def alike(task: Any) -> bool:
+    """Whether a call made by the core is the same as one made by the task."""
+    return bool(lib.pv_alike(task))
+
+
+def hand_over(listener: int, cookie: int, fd: int, cloexec: bool) -> None:
+    """Answer with the core's `fd`, which is closed before the caller goes on."""
+    lib.pv_hand_over(listener, cookie, fd, cloexec)
 
 
 def directory_entries(fd: int, size: int) -> bytes:

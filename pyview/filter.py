@@ -196,6 +196,20 @@ def closing_tier(numbers: Mapping[str, int]) -> bytes:
     return program(actions, default=SECCOMP_RET_ALLOW)
 
 
+#: What overlays must hear of though it names no file: attributes that are not the kernel's, and
+#: changes of files that are still those below.
+OVERLAID = (
+    *("fstat", "fchmod", "fchown", "fgetxattr", "fsetxattr", "flistxattr", "fremovexattr"),
+    *("fsync", "fdatasync", "sync_file_range", "syncfs"),
+)
+
+
+def overlay_tier(numbers: Mapping[str, int]) -> bytes:
+    """For every process of a view with an overlay."""
+    actions = {numbers[name]: Action(TRACED) for name in OVERLAID}
+    return program(actions, default=SECCOMP_RET_ALLOW)
+
+
 def run(
     prog: bytes, nr: int, args: Sequence[int] = (0,) * 6, arch: int = AUDIT_ARCH_X86_64
 ) -> Outcome:

@@ -25,9 +25,15 @@ class _Round:
     """One change of a view: the processes that have still to follow, and who waits for it."""
 
     def __init__(
-        self, picture: Any, then: Callable[[str], None], virtual: bool, identity: bool
+        self,
+        picture: Any,
+        then: Callable[[str], None],
+        virtual: bool,
+        identity: bool,
+        layered: bool,
     ) -> None:
         self.picture, self.virtual, self.identity = picture, virtual, identity
+        self.layered = layered
         self.pending: set[int] = set()
         self.failed: set[int] = set()  # tasks that could not be filtered: not tried again
         self.then: Callable[[str], None] | None = then
@@ -35,10 +41,11 @@ class _Round:
 
     def lacks(self, record: Any) -> bool:
         """Whether a task still has to follow."""
-        return (
+        return bool(
             not record.filtered
             or (self.virtual and not record.messages)
             or (self.identity and not record.identified)
+            or (self.layered and not record.layered)
         )
 
     def end(self) -> None:
@@ -81,14 +88,16 @@ class Installer:
         then: Callable[[str], None],
         virtual: bool = False,
         identity: bool = False,
+        layered: bool = False,
     ) -> None:
         """Have every process of a view filtered, then call `then("")`, or `then(why not)`.
 
         `virtual`: emulated descriptors may reach any of them, so all stop for messages, too.
         `identity`: users and groups are the view's own.
+        `layered`: there are overlays, so all stop where a descriptor is asked for attributes.
         """
         self._path_tier(picture)  # made before anybody is stopped for it
-        turn = _Round(picture, then, virtual, identity)
+        turn = _Round(picture, then, virtual, identity, layered)
         self._rounds.append(turn)
         self._go_on(turn)
 
@@ -181,6 +190,8 @@ class Installer:
                 for other in _threads(tid):
                     if not other.identity:
                         _seed(other)
+            if turn.layered:
+                yield from self._more(tid, "layered", "overlay_tier")
         except OSError as error:
             turn.why = f"cannot filter process {tid}: {os.strerror(error.errno or 0)}"
             turn.failed |= {other.tid for other in _threads(tid)}

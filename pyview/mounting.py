@@ -15,7 +15,16 @@ from typing import Any, Protocol
 
 from pyview.api import Device, Tree, refuse
 from pyview.control import Answer, Later
-from pyview.registry import Loaded, ModuleError, current, keywords, parameters, traced, type_of
+from pyview.registry import (
+    Loaded,
+    ModuleError,
+    current,
+    keywords,
+    parameters,
+    traced,
+    type_of,
+    wants_target,
+)
 from pyview.view import Mount, Past, View
 
 #: mount(8)'s options that mean nothing to a view; a type that has one of that name still gets it.
@@ -133,7 +142,8 @@ class Mounting:
         try:
             make = type_of(make, self._core.log)
             skip = 3 if isinstance(make, type) else 2
-            arguments = keywords(make, _not_idle(make, options, skip), skip)
+            named = wants_target(make, skip)
+            arguments = keywords(make, _not_idle(make, options, skip + named), skip + named)
         except ModuleError as error:
             raise ModuleError(f"{target}: {error}") from None
         later, below = Later(), view.now()
@@ -148,7 +158,8 @@ class Mounting:
             self._settle(view, later, lambda: self._undo(view, mount))
 
         # It may have to wait for a program of this very view (vudevnbd, say).
-        self._core.apart(partial(make, below, source, **arguments), made)
+        place = (target,) if named else ()
+        self._core.apart(partial(make, below, source, *place, **arguments), made)
         return later
 
     def _why(self, target: str, error: BaseException) -> str:

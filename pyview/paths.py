@@ -12,7 +12,7 @@ import errno
 import stat
 from typing import NamedTuple, Protocol
 
-from pyview.api import Tree, refuse
+from pyview.api import Overlay, Shown, Tree, refuse
 from pyview.view import Cover, View, checked_real, covers
 
 LINKS = 40  # MAXSYMLINKS: one more is ELOOP
@@ -51,6 +51,7 @@ class Found(NamedTuple):
     clean   so will C, which looks only at the words
     slash   it must be a directory: a slash or a dot was at the end
     dots    "." or ".." for whoever makes or removes entries, when that was the last name
+    shown   what an overlay shows there; None where there is no overlay
     """
 
     name: str
@@ -61,11 +62,22 @@ class Found(NamedTuple):
     clean: bool
     slash: bool = False
     dots: str = ""
+    shown: Shown | None = None
 
     @property
     def number(self) -> int:
         """The domain's number; 0 in a tree that is none, whatever the kernel's name."""
+        if self.shown is not None and self.shown.kept:
+            return self.cover.kept
+        for number, directory in self.cover.deeper:
+            if self.real is not None and covers(directory, self.real):
+                return number
         return max(self.cover.number, 0)
+
+    @property
+    def overlay(self) -> Overlay | None:
+        """The overlay that shows it."""
+        return self.cover.layers[0].overlay if self.shown is not None else None
 
     @property
     def tree(self) -> Tree:
@@ -99,9 +111,23 @@ def rest_of(cover: Cover, name: str) -> str:
 
 def name_of(cover: Cover, name: str) -> str | None:
     """The kernel's name of the canonical `name`; None when a virtual tree must be asked."""
+    if cover.layers:
+        return shown_by(cover, name).real
     if cover.number >= 0:
         return real_of(cover, name)
     return checked_real(cover.mount.tree.real(rest_of(cover, name)))
+
+
+def shown_by(cover: Cover, name: str) -> Shown:
+    """What the first overlay of `cover`, which answers for `name`, shows there."""
+    found = cover.layers[0].overlay.shown(cover.inner(name))
+    if found.touched:
+        return found
+    rest = ("" if name == "/" else name)[len(cover.prefix) :]
+    for overlay, base in cover.layers[1:]:  # what one below has touched is no less touched
+        if overlay.shown(base + rest or "/").touched:
+            return found._replace(touched=True)
+    return found
 
 
 class _Walk:
@@ -111,7 +137,8 @@ class _Walk:
         self, view: View, eyes: Eyes, base: str, path: str, how: tuple[bool, bool, bool]
     ) -> None:
         self.view, self.eyes = view, eyes
-        self.at = "/" if path.startswith("/") else base
+        self.at = self.base = "/" if path.startswith("/") else base
+        self.relative = "" if path.startswith("/") else path
         self.follows, self.entry, self.makes = how
         self.todo = [part for part in reversed(path.split("/")) if part]
         self.slash = path.endswith("/")
@@ -124,6 +151,7 @@ class _Walk:
         self.stays = self.rooted or not path.startswith("/")
         self.plain = True  # no domain was entered after a link or a ".."
         self.strayed = False  # a link or ".." was met
+        self.touched = False  # the kernel, in the lower of an overlay, goes another way
         self.beyond: Cover | None = None  # what a magic link at the end leads to lies there
 
     def step(self, part: str) -> None:
@@ -157,14 +185,20 @@ class _Walk:
     def may_enter(self) -> bool:
         try:
             return self.is_directory()
-        except OSError:
-            if self.cover.number < 0:
+        except OSError as error:
+            if self.cover.number < 0 or self.covered():
                 raise
-            return False
+            layers = self.cover.layers
+            hidden = error.errno == errno.EACCES and bool(layers)
+            return hidden and layers[0].overlay.reveals(self.cover.inner(self.at))
+
+    def covered(self) -> bool:
+        """Whether an overlay has changed what has been reached."""
+        return bool(self.cover.layers) and shown_by(self.cover, self.at).touched
 
     def to(self, name: str) -> None:
         cover = cover_of(self.view, name)
-        if cover is not self.cover:
+        if cover is not self.cover and (cover.number or self.cover.number):
             self.stays = False
             self.plain = self.plain and not self.strayed
         self.at, self.cover = name, cover
@@ -187,20 +221,32 @@ class _Walk:
         if name == cover.prefix:
             return None  # a mount point hides what is below it
         try:
-            real = name_of(cover, name)
+            if cover.layers and (found := shown_by(cover, name)).touched:
+                self.touched = self.touched or found.real != real_of(cover, name)
+                real = found.real
+            else:
+                real = name_of(cover, name)
             if real is None:
                 return cover.mount.tree.readlink(rest_of(cover, name))
             if self.eyes.is_magic(real):
                 number = self.eyes.domain_of(real)
                 if not last or number < 0:
                     return self.eyes.jump(real)
-                self.beyond = next((c for c in self.view.covers() if c.number == number), None)
+                self.beyond = self.behind(real, number)
                 return None
             return self.eyes.readlink(real)
         except OSError as error:
             if error.errno == errno.EINVAL:
                 return None
             raise
+
+    def behind(self, real: str, number: int) -> Cover | None:
+        """What answers for the file that a magic link leads to."""
+        found = [cover for cover in self.view.covers() if cover.number == number]
+        if len(found) < 2:
+            return found[0] if found else None
+        target = self.eyes.readlink(real)
+        return cover_of(self.view, target) if target.startswith("/") else found[-1]
 
     def follow(self, target: str) -> None:
         self.strayed = True
@@ -213,6 +259,9 @@ class _Walk:
         self.todo.extend(reversed(target.split("/")))
 
     def is_directory(self) -> bool:
+        if self.covered():
+            self.cover.layers[0].overlay.enter(self.cover.inner(self.at))
+            return True
         real = name_of(self.cover, self.at)
         if real is not None:
             return self.eyes.is_directory(real)
@@ -244,12 +293,15 @@ def resolve(
     if not path:
         raise refuse(errno.ENOENT, path)
     walk = _Walk(view, eyes, base, path, (follow, entry, makes))
+    if walk.relative and walk.covered():
+        walk.is_directory()  # the kernel must be let search where it begins, too
     while walk.todo and not walk.tail:
         part = walk.todo.pop()
         try:
             walk.step(part)
         except OSError as error:
-            if error.errno == errno.ELOOP or (walk.cover.number < 0 and any(walk.todo)):
+            virtual = walk.cover.number < 0 or bool(walk.cover.layers)
+            if error.errno == errno.ELOOP or (virtual and any(walk.todo)):
                 raise
             walk.tail = [part, *reversed(walk.todo)]
     return _found(walk)
@@ -265,11 +317,15 @@ def _found(walk: _Walk) -> Found:
     if cover.number < 0:
         rest = rest_of(cover, full)
         slash = walk.slash or bool(dots)
+        if cover.layers:
+            return _overlaid(walk, full, slash, dots)
         shown = name_of(cover, full)
         if shown is not None and slash:
             shown = shown.rstrip("/") + "/" + (dots if walk.entry else "")
         said = dots if walk.entry or walk.makes else ""
         return Found(full, cover, shown, rest, False, False, slash, said)
+    if cover.layers and walk.beyond is None:
+        return _overlaid(walk, full, walk.slash or bool(dots), dots)
     real = real_of(cover, name)
     real = ("" if real == "/" and beyond else real) + beyond
     if walk.slash and not real.endswith("/"):
@@ -277,3 +333,29 @@ def _found(walk: _Walk) -> Found:
     if walk.beyond is not None:
         return Found(full, walk.beyond, real, "", walk.stays, False)
     return Found(full, cover, real, "", walk.stays, walk.plain and not words)
+
+
+def _overlaid(walk: _Walk, full: str, slash: bool, dots: str) -> Found:
+    """The same where an overlay shows the kernel's files, or its own."""
+    cover = walk.cover = cover_of(walk.view, full)
+    shown = shown_by(cover, full)
+    rest = rest_of(cover, full)
+    said = dots if walk.entry or walk.makes else ""
+    untouched = not (shown.touched or walk.touched)
+    real = shown.real
+    if real is not None and slash:
+        real = real.rstrip("/") + "/" + (dots if walk.entry else "")
+    same = untouched and walk.stays and cover.number >= 0
+    clean = same and walk.plain and not walk.tail
+    same = same or (shown.kept and _from_kept(walk, shown.real or ""))
+    return Found(full, cover, real, rest, same, clean, slash, said, shown)
+
+
+def _from_kept(walk: _Walk, real: str) -> bool:
+    """Whether the caller's words lead there in the kernel, from a directory an overlay keeps."""
+    words = [word for word in walk.relative.split("/") if word not in ("", ".")]
+    if not words or ".." in words or walk.strayed:
+        return False
+    cover = cover_of(walk.view, walk.base)
+    base = shown_by(cover, walk.base) if cover.layers else None
+    return base is not None and base.kept and real == "/".join((base.real or "", *words))

@@ -234,6 +234,13 @@ def parameters(callee: Any, skip: int = 1) -> Parameters | None:
     return Parameters(kinds, frozenset(needed), takes_any)
 
 
+def wants_target(callee: Any, skip: int) -> bool:
+    """Whether what makes a tree has a third positional parameter, `target`, after below, source."""
+    functions = _functions_of(callee)
+    code = functions[0].__code__ if functions else None
+    return code is not None and code.co_varnames[skip : code.co_argcount] == ("target",)
+
+
 def _functions_of(callee: Any) -> list[FunctionType]:
     """Itself; of a class, its `__init__`, and further ones as long as each takes `**keywords`."""
     if not isinstance(callee, type):
@@ -265,8 +272,10 @@ def keywords(callee: Any, options: list[str], skip: int = 1) -> dict[str, Any]:
     for option in options:
         key, equals, value = option.partition("=")
         key = key.replace("-", "_")
+        if key + "_" in wanted.kinds:  # a word of Python's own: except_
+            key += "_"
         if key not in wanted.kinds and not wanted.open:
-            offered = ", ".join(wanted.kinds) or "none"
+            offered = ", ".join(kind.rstrip("_") for kind in wanted.kinds) or "none"
             raise ModuleError(f"unknown option: {key} (it takes: {offered})")
         converted = _convert(key, wanted.kinds.get(key, "str"), value if equals else None)
         if isinstance(converted, list):

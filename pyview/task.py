@@ -17,11 +17,11 @@ from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
 
 from pyview import core
-from pyview.api import refuse
+from pyview.api import Who, refuse
 from pyview.handlers.caller import AT_FDCWD, Ids
 from pyview.holder import Session
 from pyview.openfile import LARGEST
-from pyview.paths import Found, resolve
+from pyview.paths import Found, cover_of, resolve
 from pyview.proc import MAGIC, Proc
 from pyview.syscalls import Call
 from pyview.view import View
@@ -178,6 +178,18 @@ class Task(Proc):
         limit, _ = resource.prlimit(self.tid, resource.RLIMIT_FSIZE)
         return LARGEST + 1 if limit == resource.RLIM_INFINITY else limit
 
+    def who(self) -> Who:
+        if self.alike() and not self._record.identity:
+            return Who(os.geteuid(), os.getegid())
+        ids = self.ids()
+        return Who(ids.uid, ids.gid, ids.groups, ids.virtual)
+
+    def elsewhere(self) -> bool:
+        return bool(self._record.fs.foreign == core.ELSEWHERE)
+
+    def alike(self) -> bool:
+        return core.alike(self._record)
+
     def now(self) -> int:
         return time.time_ns()
 
@@ -186,6 +198,9 @@ class Task(Proc):
         self, dirfd: int, path: str, *, follow: bool, entry: bool = False, makes: bool = False
     ) -> Found:
         base = "/" if path.startswith("/") else self.directory(dirfd)
+        overlays = {layer.overlay for cover in self.view.covers() for layer in cover.layers}
+        for overlay in overlays:
+            overlay.who = self.who()
         eyes = CoreEyes(self)
         found = resolve(self.view, eyes, base, path, follow=follow, entry=entry, makes=makes)
         if found.cover.number < 0:
@@ -225,7 +240,14 @@ class Task(Proc):
             name = next(filter(None, (one.name(real) for one in self.view.domains())), None)
         if name is None or not name.startswith("/"):
             raise refuse(errno.ENOENT, real)
-        return name
+        cover = cover_of(self.view, name)
+        if not cover.layers or cover.number != number:
+            return name
+        path = cover.layers[0].overlay.here(cover.inner(name))
+        shown = None if path is None else cover.outer(path)
+        if shown is None:
+            raise refuse(errno.ENOENT, real)
+        return shown
 
     # -- the working directory ---------------------------------------------------------------
     def cwd_domain(self) -> int:
@@ -246,11 +268,12 @@ class Task(Proc):
     def unshared(self) -> None:
         core.unshared(self._record)
 
-    def foreign(self) -> None:
-        self._record.fs.foreign = 1
+    def foreign(self, mounts: bool = True) -> None:
+        fs = self._record.fs
+        fs.foreign = max(fs.foreign, core.ELSEWHERE if mounts else core.OTHER_RIGHTS)
 
-    def child_is_foreign(self) -> None:
-        self._record.foreign_child = 1
+    def child_is_foreign(self, mounts: bool = True) -> None:
+        self._record.foreign_child = core.ELSEWHERE if mounts else core.OTHER_RIGHTS
 
     def executes(self, domain: int, place: int = 0) -> None:
         self._record.exec_domain = domain
@@ -277,6 +300,24 @@ class Task(Proc):
 
     def search(self, found: Found) -> None:
         os.stat(os.path.join(found.real or "/", "."))
+
+    def real_fd(self, fd: int) -> int:
+        return core.descriptor(self._record, fd)
+
+    def file_name(self, fd: int) -> str:
+        real = os.readlink(f"/proc/{self.tid}/fd/{fd}")
+        return self._shown(real, self.fd_domain(fd))
+
+    def open_here(self, real: str, flags: int, mode: int, domain: int) -> int:
+        fd = os.open(real, flags | os.O_CLOEXEC | os.O_NOCTTY, mode)
+        if domain:
+            self.marked_here(fd, domain)
+        return fd
+
+    def marked_here(self, fd: int, domain: int) -> None:
+        core.mark(fd, domain)
+        st = os.fstat(fd)
+        core.note_opened(st.st_dev, st.st_ino, domain)
 
     def exists(self, found: Found, *, parent: bool) -> None:
         if found.real is not None:
@@ -342,6 +383,9 @@ class Task(Proc):
             return core.directory_entries(mine, size)
         finally:
             os.close(mine)
+
+    def listing(self, fd: int, size: int) -> bytes:
+        return core.directory_entries(fd, size)
 
     # -- sockets -----------------------------------------------------------------------------
     def socket_named(self, real: bytes, name: bytes | None) -> None:

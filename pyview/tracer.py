@@ -321,6 +321,8 @@ class Tracer(Asking):
             else:
                 core.answer(stop.tid, value)
                 core.resume(stop.tid)
+        elif isinstance(verdict, Give) and verdict.alone:
+            core.hand_over(stop.listener, stop.id, verdict.fd, verdict.cloexec)
         elif isinstance(verdict, Give):
             core.give(stop.listener, stop.id, verdict.fd, verdict.cloexec)
             os.close(verdict.fd)

@@ -50,10 +50,14 @@ class At(NamedTuple):
 
 
 class Give(NamedTuple):
-    """The caller gets a copy of the core's descriptor `fd`, which is then closed."""
+    """The caller gets a copy of the core's descriptor `fd`, which is then closed.
+
+    `alone`: it is closed before the caller goes on, so that the caller's is the only one.
+    """
 
     fd: int
     cloexec: bool
+    alone: bool = False
 
 
 class Done(NamedTuple):

@@ -10,9 +10,9 @@ from __future__ import annotations
 
 import errno
 from collections.abc import Iterable, Iterator
-from typing import Any
+from typing import Any, NamedTuple
 
-from pyview.api import Tree, refuse
+from pyview.api import Overlay, Tree, refuse
 from pyview.kernel import Kernel
 
 MOUNT_IDS = 1000000  # those of a view are above it in proc: the kernel takes the lowest free
@@ -46,7 +46,7 @@ class Mount:
 
 
 def _root(tree: Tree) -> str | None:
-    real = None if isinstance(tree, Past) else checked_real(tree.real("/"))
+    real = None if isinstance(tree, Past | Overlay) else checked_real(tree.real("/"))
     return "" if real == "/" else real
 
 
@@ -80,17 +80,74 @@ class Domain:
         return (self.prefix + ("" if real == "/" else real)) or "/"
 
 
+class Layer(NamedTuple):
+    """An overlay over a place; `base` is the place's name in the overlay ("" for its root)."""
+
+    overlay: Overlay
+    base: str
+
+
 class Cover:
-    """What answers below a name of the view: a domain (then `number` >= 0) or a virtual tree."""
+    """What answers below a name of the view: a domain (then `number` >= 0) or a virtual tree.
 
-    __slots__ = ("mount", "number", "prefix", "root")
+    layers  the overlays through which it shows, the last mounted first
+    kept    the number of the domain that is the first one's own directory, -1 without
+    deeper  the same of the others: (number, the directory)
+    """
 
-    def __init__(self, prefix: str, number: int, root: str, mount: Mount) -> None:
+    __slots__ = ("deeper", "kept", "layers", "mount", "number", "prefix", "root")
+
+    def __init__(
+        self, prefix: str, number: int, root: str, mount: Mount, layers: tuple[Layer, ...] = ()
+    ) -> None:
         self.prefix, self.number, self.root, self.mount = prefix, number, root, mount
+        self.layers, self.kept = layers, -1
+        self.deeper: tuple[tuple[int, str], ...] = ()
+
+    def inner(self, name: str) -> str:
+        """The name in the first overlay of the canonical `name`, which this answers for."""
+        rest = ("" if name == "/" else name)[len(self.prefix) :]
+        return self.layers[0].base + rest or "/"
+
+    def outer(self, path: str) -> str | None:
+        """The view's name of a path in the first overlay; None when it is not in this place."""
+        base, path = self.layers[0].base, "" if path == "/" else path
+        return (self.prefix + path[len(base) :] or "/") if covers(base, path) else None
+
+
+class Place(NamedTuple):
+    """A part of a tree that shows the kernel's (`root` is its name there), or not (None)."""
+
+    prefix: str
+    root: str | None
+    layers: tuple[Layer, ...]
 
 
 # (prefix, root) -> number, in all views: a descriptor may be handed from one view to another.
 _NUMBERS: dict[tuple[str, str], int] = {("", ""): 0}
+
+
+def _number(prefix: str, root: str) -> int:
+    """The domain in which `root` is seen at `prefix`."""
+    return _NUMBERS.setdefault((prefix, root), len(_NUMBERS))
+
+
+def _places(tree: Tree, root: str | None) -> Iterator[Place]:
+    """What a tree shows, the newest of it first."""
+    if isinstance(tree, Past):
+        yield from tree.shows()
+    elif isinstance(tree, Overlay):
+        below = tree.below
+        real = None if isinstance(below, Past) else below.real("/")
+        for name in tree.excepted:
+            part = below.at(name)
+            real_part = None if isinstance(part, Past) else part.real("/")
+            for place in _places(part, real_part):
+                yield place._replace(prefix=name + place.prefix)
+        for prefix, lower, layers in _places(below, "" if real == "/" else real):
+            yield Place(prefix, lower, (Layer(tree, prefix), *layers))
+    else:
+        yield Place("", root, ())
 
 
 class View:
@@ -165,16 +222,12 @@ class View:
         return mount.tree.real(rest)
 
     # -- domains ---------------------------------------------------------------------------
-    def _flatten(self, epoch: int) -> Iterator[tuple[str, str | None, Mount]]:
-        """(prefix, kernel root or None, mount) for each thing seen at `epoch`, newest first."""
+    def _flatten(self, epoch: int) -> Iterator[tuple[Place, Mount]]:
+        """Each thing seen at `epoch`, newest first."""
         for mount in reversed(self.mounts):
-            if mount.epoch > epoch:
-                continue
-            if isinstance(mount.tree, Past):
-                for prefix, root in mount.tree.shows():
-                    yield mount.target + prefix, root, mount
-            else:
-                yield mount.target, mount.root, mount
+            if mount.epoch <= epoch:
+                for prefix, root, layers in _places(mount.tree, mount.root):
+                    yield Place(mount.target + prefix, root, layers), mount
 
     def covers(self) -> tuple[Cover, ...]:
         """What answers where: the first that covers a name is the one.  Numbers are stable."""
@@ -182,17 +235,25 @@ class View:
             found: list[Cover] = []
             domains: dict[int, Domain] = {}
             flat = list(self._flatten(self.epoch))
-            for prefix, root, mount in flat:
+            layered = any(place.layers for place, _ in flat)
+            for (prefix, root, layers), mount in flat:
                 if any(covers(c.prefix, prefix) for c in found):
                     continue  # hidden below a newer one
+                inside = tuple(c.prefix[len(prefix) :] for c in found if covers(prefix, c.prefix))
                 number = -1
                 if root is not None:
-                    number = _NUMBERS.setdefault((prefix, root), len(_NUMBERS))
-                    inside = tuple(
-                        c.prefix[len(prefix) :] for c in found if covers(prefix, c.prefix)
-                    )
+                    own = layered and prefix == root  # the kernel's own names
+                    number = 0 if own else _number(prefix, root)
                     domains[number] = Domain(number, prefix, root, inside)
-                found.append(Cover(prefix, number, root or "", mount))
+                    if own:
+                        domains[0] = Domain(0, "", "", inside)
+                cover = Cover(prefix, number, root or "", mount, layers)
+                kept = [(_number(prefix, o.kept + base), o.kept + base) for o, base in layers]
+                for own_number, directory in reversed(kept):
+                    domains[own_number] = Domain(own_number, prefix, directory, inside)
+                if kept:
+                    cover.kept, cover.deeper = kept[0][0], tuple(kept[1:])
+                found.append(cover)
             self._covers, self._domains = tuple(found), domains
         return self._covers
 
@@ -221,21 +282,30 @@ class Past(Tree):
         self._below.mounts, self._below.epoch = self.mounts, epoch
         self._shown = tuple(self._seen())
 
+    def at(self, path: str) -> Past:
+        past = object.__new__(Past)
+        past.mounts, past._below = self.mounts, self._below
+        past.start = self.start + ("" if path == "/" else path)
+        past._shown = tuple(past._seen())
+        return past
+
     def _find(self, path: str) -> tuple[Tree, str]:
         mount, rest = self._below.find(self.start + path if path != "/" else self.start or "/")
         return mount.tree, rest
 
-    def shows(self) -> tuple[tuple[str, str | None], ...]:
-        """(prefix, kernel root) of what is seen from `start`, newest first."""
+    def shows(self) -> tuple[Place, ...]:
+        """What is seen from `start`, newest first."""
         return self._shown
 
-    def _seen(self) -> Iterator[tuple[str, str | None]]:
+    def _seen(self) -> Iterator[Place]:
         for cover in self._below.covers():
             root = cover.root if cover.number >= 0 else None
             if covers(self.start, cover.prefix):
-                yield cover.prefix[len(self.start) :], root
+                yield Place(cover.prefix[len(self.start) :], root, cover.layers)
             elif covers(cover.prefix, self.start):
-                yield "", None if root is None else root + self.start[len(cover.prefix) :]
+                rest = self.start[len(cover.prefix) :]
+                layers = tuple(Layer(o, base + rest) for o, base in cover.layers)
+                yield Place("", None if root is None else root + rest, layers)
                 return
 
     def real(self, path: str) -> str | None:

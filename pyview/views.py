@@ -7,15 +7,44 @@ import errno
 import os
 from collections.abc import Callable, Iterable
 from typing import Any
+from weakref import WeakKeyDictionary
 
 from pyview import core
-from pyview.api import Device, Tree, refuse
+from pyview.api import Device, Overlay, Tree, refuse
 from pyview.emulation import Emulation
 from pyview.installing import Installer
 from pyview.openfile import OpenFile
 from pyview.reports import Reports
 from pyview.services import Services
-from pyview.view import Mount, Past, View, covers
+from pyview.view import Cover, Mount, Past, View, covers
+
+_LAYERS: WeakKeyDictionary[Overlay, core.Layer] = WeakKeyDictionary()
+
+
+def _layer(overlay: Overlay) -> core.Layer:
+    """C's picture of an overlay, kept up to date by the overlay itself."""
+    found = _LAYERS.get(overlay)
+    if found is None:
+        found = _LAYERS[overlay] = core.Layer(overlay.live)
+        for name, how in overlay.touched.items():
+            found.told("touch", name, how)
+        for file, looks in overlay.claimed.items():
+            found.told("claim", file, looks)
+        for file in overlay.linked:
+            found.told("link", file, None)
+        overlay.told = found.told
+    return found
+
+
+def _described(
+    cover: Cover,
+) -> tuple[str, int, str, list[tuple[Any, str]], tuple[int, str] | None]:
+    """What C is told of a cover: cf. core.describe."""
+    layers = [(_layer(overlay).pointer, base) for overlay, base in cover.layers]
+    kept = None
+    if cover.layers and cover.layers[0].overlay.kept:
+        kept = (cover.kept, cover.layers[0].overlay.kept + cover.layers[0].base)
+    return cover.prefix, cover.number, cover.root, layers, kept
 
 
 class Known:
@@ -65,7 +94,7 @@ class Views:
         self.reports.debug("v", view, 0, *shown)
         core.describe(
             self._known[view.number].picture,
-            [(cover.prefix, cover.number, cover.root) for cover in covers],
+            [_described(cover) for cover in covers],
             sorted(names - {""}),
             parents,
         )
@@ -90,7 +119,8 @@ class Views:
     def busy(self, view: View, mount: Mount) -> bool:
         if self.emulation.uses(mount):
             return True
-        numbers = {cover.number for cover in view.covers() if cover.mount is mount}
+        own = [cover for cover in view.covers() if cover.mount is mount]
+        numbers = {cover.number for cover in own} | {cover.kept for cover in own}
         numbers -= {0, core.VIRTUAL}
         for record in list(core.tasks()):
             if self._by_picture.get(record.view) is not view:
@@ -107,6 +137,7 @@ class Views:
 
     def changed(self, view: View, then: Callable[[str], None]) -> None:
         self._describe(view)
+        layered = any(cover.layers for cover in view.covers())
         virtual = any(cover.number < 0 for cover in view.covers())
         identity = "identity" in view.claims
         if not identity:
@@ -116,7 +147,8 @@ class Views:
         if len(view.mounts) == 1 and not identity:
             then("")
         else:
-            self._installer.install_in(self._known[view.number].picture, then, virtual, identity)
+            picture = self._known[view.number].picture
+            self._installer.install_in(picture, then, virtual, identity, layered)
 
     def _tasks(self, view: View) -> list[Any]:
         return [record for record in core.tasks() if self._by_picture.get(record.view) is view]

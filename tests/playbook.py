@@ -11,7 +11,8 @@ from collections.abc import Callable, Generator, Hashable
 
 from forest import KernelEyes
 
-from pyview.api import Tree, refuse
+from pyview import core
+from pyview.api import Tree, Who, refuse
 from pyview.credentials import Credentials, Program
 from pyview.handlers import trees
 from pyview.handlers.caller import AT_FDCWD, Ids
@@ -66,6 +67,7 @@ class Nobody:
         self.names: dict[tuple[int, bool], bytes] = {}  # (descriptor, peer) -> the kernel's name
         self.inheritable = True
         self.notes: list[tuple[object, ...]] = []
+        self.is_alike = True
         self.objects: dict[int, OpenFile] = {}  # emulated descriptors
         self.holds = True
         self.rights = Ids(0, 0, frozenset((0,)), 0o022)
@@ -179,6 +181,31 @@ class Nobody:
             raise refuse(9)
         return self.fds[dirfd]
 
+    def who(self) -> Who:
+        return Who(self.ids().uid, self.ids().gid, self.ids().groups)
+
+    def alike(self) -> bool:
+        return self.is_alike
+
+    def elsewhere(self) -> bool:
+        return False
+
+    def open_here(self, real: str, flags: int, mode: int, domain: int) -> int:
+        self.notes.append(("opened", real, flags, mode, domain))
+        return os.open(real, flags | os.O_CLOEXEC, mode)
+
+    def marked_here(self, fd: int, domain: int) -> None:
+        self.notes.append(("marked here", domain))
+
+    def real_fd(self, fd: int) -> int:
+        return os.dup(fd)
+
+    def file_name(self, fd: int) -> str:
+        return os.readlink(f"/proc/self/fd/{fd}")
+
+    def listing(self, fd: int, size: int) -> bytes:
+        return core.directory_entries(fd, size)
+
     def cwd(self) -> str:
         if not self.where:
             raise refuse(2)
@@ -193,10 +220,10 @@ class Nobody:
     def unshared(self) -> None:
         self.notes.append(("unshared",))
 
-    def foreign(self) -> None:
-        self.notes.append(("foreign",))
+    def foreign(self, mounts: bool = True) -> None:
+        self.notes.append(("foreign",) if mounts else ("foreign", "rights"))
 
-    def child_is_foreign(self) -> None:
+    def child_is_foreign(self, mounts: bool = True) -> None:
         self.notes.append(("child is foreign",))
 
     def leaves_users(self) -> None:

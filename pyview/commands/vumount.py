@@ -32,7 +32,8 @@ def mount_words(given: Namespace) -> tuple[str, str, str, str, str]:
     if not how and not given.type:
         raise Failure(USAGE, f"{given.places[1]}: a type is needed (-t)")
     listed = [option for option in ",".join(given.options).split(",") if option]
-    kept = [option for option in listed if option not in ("bind", "rbind", "move", "rw", "ro")]
+    told = ("rw", "ro") if given.type else ("bind", "rbind", "move", "rw", "ro")
+    kept = [option for option in listed if option not in told]
     writable = [option for option in listed if option in ("rw", "ro")][-1:] or ["rw"]
     if (given.access or writable[0]) == "ro":
         kept.append("ro")
@@ -43,10 +44,12 @@ def mount_words(given: Namespace) -> tuple[str, str, str, str, str]:
 
 
 def how_asked(given: Namespace) -> str:
-    """ "bind", "move" or "": asked by a flag or among the -o options."""
+    """ "bind", "move" or "": asked by a flag or, without a type, among the -o options."""
     listed = ",".join(given.options).split(",")
     if given.how:
         return str(given.how)
+    if given.type:
+        return ""  # the type's own options
     if "bind" in listed or "rbind" in listed:
         return "bind"
     return "move" if "move" in listed else ""

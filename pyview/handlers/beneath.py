@@ -11,10 +11,10 @@ from typing import NamedTuple
 
 from pyview.abi.words import as_fd
 from pyview.api import refuse
-from pyview.handlers import trees
+from pyview.handlers import overlays, trees
 from pyview.handlers.caller import AT_FDCWD, Caller
 from pyview.openfile import O_PATH
-from pyview.paths import LINKS, Found, real_of
+from pyview.paths import LINKS, Found, cover_of, real_of
 from pyview.verdicts import At, Done, Handler, Real, Redirect, Word
 from pyview.view import Cover
 
@@ -44,6 +44,10 @@ def open_(caller: Caller, how: How) -> Handler:
     domain = caller.cwd_domain() if dirfd == AT_FDCWD else caller.fd_domain(dirfd)
     if dirfd != AT_FDCWD and caller.object(dirfd) is not None:
         domain = -1
+    if domain >= 0 and any(cover.layers for cover in caller.view.covers()):
+        base = caller.directory(dirfd)
+        if cover_of(caller.view, base).layers and not caller.elsewhere():
+            return (yield from _virtual(caller, base, name, how))
     if not domain:
         return Real()
     if domain < 0:
@@ -57,9 +61,9 @@ def open_(caller: Caller, how: How) -> Handler:
 def _absolute(caller: Caller, name: str, how: How) -> Handler:
     """A name whose first words lead straight to a mount of the view, and what is behind them."""
     cover, rest = _head(caller, name)
-    if cover is None or (not cover.number and not cover.prefix):
+    if cover is None or not (cover.number or cover.prefix or cover.layers):
         return Real()
-    if cover.number < 0:
+    if cover.number < 0 or cover.layers:
         return (yield from _virtual(caller, cover.prefix or "/", rest, how))
     real = real_of(cover, cover.prefix).rstrip("/") + "/" + rest
     changes: dict[int, Word] = {1: os.fsencode(real) + b"\0"}
@@ -90,18 +94,26 @@ def _virtual(caller: Caller, base: str, name: str, how: How) -> Handler:
     if isinstance(where, str):
         yield Redirect({1: os.fsencode(where) + b"\0"})
         return Done()
+    if where.overlay is not None:
+        where = overlays.revealed(caller, where)
+        verdict = yield from overlays.open_(caller, where, how.flags, how.mode)
+        if verdict is not None:
+            return verdict
     if where.real is not None:
-        return (yield from _real(where.real, how))
+        return (yield from _real(caller, where, how))
     verdict = yield from trees.open_(caller, where, how.flags, how.mode)
     if isinstance(verdict, At):
-        return (yield from _real(verdict.real, how))
+        return (yield from _real(caller, where._replace(real=verdict.real), how))
     return verdict
 
 
-def _real(real: str, how: How) -> Handler:
+def _real(caller: Caller, where: Found, how: How) -> Handler:
     """A file of the kernel that a tree shows as it is, by its own name: nothing limits that."""
     unlimited = struct.pack("=QQQ", how.flags, how.mode, 0)
-    yield Redirect({1: os.fsencode(real) + b"\0", 2: unlimited, 3: len(unlimited)})
+    name = os.fsencode(where.real or "") + b"\0"
+    fd = yield Redirect({1: name, 2: unlimited, 3: len(unlimited)})
+    if fd >= 0 and where.overlay is not None:
+        caller.mark(fd, where.number)
     return Done()
 
 
@@ -160,7 +172,7 @@ def _above(here: str, base: str, resolve: int) -> str:
 def _link(caller: Caller, name: str) -> str | None:
     """The target of a link; None for anything else, and for nothing."""
     where = caller.resolve(AT_FDCWD, name, follow=False)
-    if where.real is not None:
+    if where.real is not None and where.overlay is None:
         return None
     try:
         if not stat.S_ISLNK(where.tree.lstat(where.rest).st_mode):
@@ -176,7 +188,7 @@ def _search(caller: Caller, name: str) -> str | None:
     Errors: ENOENT, ENOTDIR, EACCES.
     """
     where = caller.resolve(AT_FDCWD, name, follow=False)
-    if where.real is not None:
+    if where.real is not None and where.overlay is None:
         if stat.S_ISDIR(os.stat(where.real).st_mode):
             return where.real
         raise refuse(errno.ENOTDIR, name)

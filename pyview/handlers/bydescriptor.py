@@ -16,10 +16,10 @@ from pyview.handlers.caller import AT_FDCWD, Caller
 from pyview.handlers.files import attributes, change
 from pyview.openfile import O_PATH, OpenFile
 from pyview.syscalls import Null
-from pyview.verdicts import Emulate, Verdict
+from pyview.verdicts import Emulate, Handler, Verdict
 
 
-def answer(caller: Caller, file: OpenFile, at: int) -> Verdict:
+def answer(caller: Caller, file: OpenFile, at: int) -> Handler | Verdict:
     """The call, whose argument `at` is the descriptor.  Errors: see named()."""
     operation = caller.call.op
     if operation == "utimens" and arguments.leaves_times(caller):
@@ -75,6 +75,15 @@ def _means_itself(caller: Caller, at: int) -> bool:
     arg = caller.call.args[at + 1]
     flags = caller.args[arg.flags] if arg.flags is not None else 0
     return arg.allows_empty(flags & 0xFFFFFFFF)
+
+
+def is_named(caller: Caller, at: int) -> bool:
+    """Whether named() has nothing against it."""
+    try:
+        named(caller, at)
+    except OSError:
+        return False
+    return True
 
 
 def named(caller: Caller, at: int) -> None:

@@ -7,7 +7,7 @@ import os
 from collections.abc import Callable, Hashable
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
-from pyview.api import Tree
+from pyview.api import Tree, Who
 from pyview.openfile import OpenFile
 from pyview.pages import Pages, Part
 from pyview.paths import Found
@@ -66,6 +66,27 @@ class Caller(Protocol):
 
     def ids(self) -> Ids:
         """Its rights."""
+
+    def who(self) -> Who:
+        """For whom an overlay works."""
+
+    def alike(self) -> bool:
+        """Whether the core may make its calls for it: same user, same root, no capabilities."""
+
+    def elsewhere(self) -> bool:
+        """Whether it sees another root or other mounts than the core: overlays are none of its."""
+
+    def open_here(self, real: str, flags: int, mode: int, domain: int) -> int:
+        """A descriptor of the core for a file of the kernel's, marked as of `domain`."""
+
+    def marked_here(self, fd: int, domain: int) -> None:
+        """The core's descriptor is of `domain`."""
+
+    def real_fd(self, fd: int) -> int:
+        """A descriptor of the core for what its own is open for.  Errors: EBADF."""
+
+    def file_name(self, fd: int) -> str:
+        """The view's name of what its descriptor is open for.  Errors: ENOENT."""
 
     def uid(self) -> int:
         """The first of them alone, which costs less."""
@@ -201,10 +222,10 @@ class Caller(Protocol):
     def unshared(self) -> None:
         """It has a working directory of its own from now on."""
 
-    def foreign(self) -> None:
-        """It sees another root, other mounts or has other rights than the core."""
+    def foreign(self, mounts: bool = True) -> None:
+        """It sees another root or other mounts than the core, or only has other rights."""
 
-    def child_is_foreign(self) -> None:
+    def child_is_foreign(self, mounts: bool = True) -> None:
         """The same for the child that its call is about to make."""
 
     def executes(self, domain: int, place: int = 0) -> None:
@@ -239,6 +260,9 @@ class Caller(Protocol):
 
         None when the descriptor is no directory or not at its start.
         """
+
+    def listing(self, fd: int, size: int) -> bytes:
+        """The next entries that the core's descriptor of a directory has, as getdents64."""
 
     def proc_name(self, real: str) -> str | None:
         """What a link of proc says in the view; None when the link's own text is right."""

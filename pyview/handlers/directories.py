@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING
 from pyview.abi import dirent
 from pyview.abi.words import as_fd
 from pyview.api import refuse
-from pyview.handlers import trees
+from pyview.handlers import merged, overlays, trees
 from pyview.handlers.caller import AT_FDCWD, Caller
+from pyview.handlers.merged import mounted_in
 from pyview.handlers.names import as_word, find
 from pyview.openfile import O_PATH, OpenFile, number_of
 from pyview.paths import Found
@@ -31,6 +32,10 @@ def chdir(caller: Caller) -> Handler:
     where = find(caller, None, 0)
     if where is None:
         return Real()
+    if where.overlay is not None:
+        where = overlays.revealed(caller, where)
+        if overlays.is_virtual(where):
+            _may_enter(caller, where)
     if where.real is None:
         return _enter(caller, where)
     value = yield Redirect({} if where.same else {0: as_word(where.real)})
@@ -41,12 +46,17 @@ def chdir(caller: Caller) -> Handler:
 
 def _enter(caller: Caller, where: Found) -> Emulate:
     """A directory in a virtual tree becomes the task's: the kernel's own stays where it is."""
+    _may_enter(caller, where)
+    caller.moved(VIRTUAL, caller.place(where))
+    return Emulate(0)
+
+
+def _may_enter(caller: Caller, where: Found) -> None:
+    """Errors: ENOENT, ENOTDIR, EACCES."""
     st = trees.lstat(where)
     if not stat.S_ISDIR(st.st_mode):
         raise refuse(errno.ENOTDIR, where.name)
     trees.may(caller, where, st, os.X_OK)
-    caller.moved(VIRTUAL, caller.place(where))
-    return Emulate(0)
 
 
 def fchdir(caller: Caller) -> Handler:
@@ -117,7 +127,14 @@ def getdents(caller: Caller) -> Verdict:
     file = caller.object(fd)
     if file is not None:
         return _virtual_entries(caller, file, size)
-    names = _mounted_in(caller, caller.directory(fd))
+    try:
+        directory = caller.directory(fd)
+    except FileNotFoundError:
+        return Real()
+    listed = merged.entries(caller, fd, directory, size)
+    if listed is not None:
+        return listed
+    names = mounted_in(caller, directory)
     old = caller.call.name == "getdents"
     room = sum(len(os.fsencode(name)) + 32 for name in names)
     if not names or size < room + 300:
@@ -135,13 +152,6 @@ def getdents(caller: Caller) -> Verdict:
     ]
     out = dirent.pack_old(real) if old else dirent.pack(real)
     return Emulate(len(out), ((caller.args[1], out),))
-
-
-def _mounted_in(caller: Caller, directory: str) -> set[str]:
-    """The names of the mount points in a directory of the view."""
-    here = "" if directory == "/" else directory
-    below = (cover.prefix for cover in caller.view.covers())
-    return {n.rpartition("/")[2] for n in below if n and n.rpartition("/")[0] == here}
 
 
 def _checked(name: str, inode: int, mode: int) -> tuple[str, int, int]:
@@ -162,7 +172,7 @@ def _virtual_entries(caller: Caller, file: OpenFile, size: int) -> Verdict:
         known = {name for name, _, _ in found}
         if len(known) < len(found):
             raise ValueError(f"a name comes twice in {file.name}")
-        mounted = sorted(_mounted_in(caller, file.name) - known)
+        mounted = sorted(mounted_in(caller, file.name) - known)
         dots = [(".", 1, stat.S_IFDIR), ("..", 1, stat.S_IFDIR)]
         here = file.rest.rstrip("/")
         file.listing = [*dots, *((n, i or number_of(f"{here}/{n}"), mode) for n, i, mode in found)]

@@ -7,13 +7,15 @@ import errno
 import os
 import stat
 from collections.abc import Callable
+from typing import Any
 
+from pyview.abi.words import as_fd
 from pyview.api import refuse
 from pyview.handlers import arguments
 from pyview.handlers.caller import Caller
 from pyview.handlers.files import change, opened
 from pyview.paths import Found
-from pyview.verdicts import Emulate, Real, Verdict
+from pyview.verdicts import Done, Emulate, Handler, Real, Verdict
 
 
 def sized(caller: Caller, data: bytes) -> Verdict:
@@ -59,39 +61,54 @@ def _is_there(found: Found) -> None:
         raise refuse(errno.ENOTDIR, found.name)
 
 
-def getxattr(caller: Caller) -> Verdict:
+def _real(caller: Caller, operation: str, *values: Any) -> Handler:
+    """The same of a real descriptor's file, which may lie in an overlay."""
+    from pyview.handlers import overlays  # which needs this file
+
+    found = yield from overlays.xattr(caller, as_fd(caller.args[0]), operation, *values)
+    if found is None or not found[0]:
+        return Real()
+    if operation == "getxattr":
+        return sized(caller, found[1])
+    if operation == "listxattr":
+        return sized(caller, names_of(found[1]))
+    return Done() if isinstance(found[1], int) and found[1] else Emulate(0)
+
+
+def getxattr(caller: Caller) -> Handler | Verdict:
     """fgetxattr; getxattrat without a name."""
     file = opened(caller)
     if file is None:
-        return Real()
+        return _real(caller, "getxattr", arguments.attribute_name(caller))
     value = change(file, "getxattr", arguments.attribute_name(caller))
     return sized(caller, value)
 
 
-def setxattr(caller: Caller) -> Verdict:
+def setxattr(caller: Caller) -> Handler | Verdict:
     """fsetxattr; setxattrat."""
     file = opened(caller)
-    if file is None:
-        return Real()
     arguments.check(caller)
     name, value = arguments.attribute_name(caller), arguments.attribute_value(caller)
-    change(file, "setxattr", name, value, arguments.attribute(caller).flags)
+    flags = arguments.attribute(caller).flags
+    if file is None:
+        return _real(caller, "setxattr", name, value, flags)
+    change(file, "setxattr", name, value, flags)
     return Emulate(0)
 
 
-def listxattr(caller: Caller) -> Verdict:
+def listxattr(caller: Caller) -> Handler | Verdict:
     """flistxattr; listxattrat."""
     file = opened(caller)
     if file is None:
-        return Real()
+        return _real(caller, "listxattr")
     return sized(caller, names_of(change(file, "listxattr")))
 
 
-def removexattr(caller: Caller) -> Verdict:
+def removexattr(caller: Caller) -> Handler | Verdict:
     """fremovexattr; removexattrat."""
     file = opened(caller)
     if file is None:
-        return Real()
+        return _real(caller, "removexattr", arguments.attribute_name(caller))
     change(file, "removexattr", arguments.attribute_name(caller))
     return Emulate(0)
 
@@ -102,7 +119,7 @@ ON_NAMES: dict[str, Callable[[Caller, Found], Verdict]] = {
     "listxattr": _listxattr,
     "removexattr": _removexattr,
 }
-ON_DESCRIPTORS: dict[str, Callable[[Caller], Verdict]] = {
+ON_DESCRIPTORS: dict[str, Callable[[Caller], Handler | Verdict]] = {
     "getxattr": getxattr,
     "setxattr": setxattr,
     "listxattr": listxattr,

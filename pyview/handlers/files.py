@@ -194,8 +194,15 @@ def attributes(caller: Caller) -> Verdict:
     """fstat; newfstatat and statx with an empty name."""
     file = opened(caller)
     if file is None:
-        return Real()
-    return Emulate(0, ((_buffer(caller), packed(caller, file.attributes(), file.mount)),))
+        from pyview.handlers import overlays  # which needs this file
+
+        return overlays.attributes(caller, as_fd(caller.args[0])) or Real()
+    return told(caller, file.attributes(), file.mount)
+
+
+def told(caller: Caller, st: os.stat_result, mount: Mount) -> Emulate:
+    """Attributes as the answer to a call of the stat family."""
+    return Emulate(0, ((_buffer(caller), packed(caller, st, mount)),))
 
 
 def _buffer(caller: Caller) -> int:
@@ -273,7 +280,9 @@ def sync(caller: Caller) -> Handler | Verdict:
     """fsync, fdatasync, syncfs, sync_file_range."""
     file = opened(caller)
     if file is None:
-        return Real()
+        from pyview.handlers import overlays  # which needs this file
+
+        return Real() if overlays.syncs(caller, as_fd(caller.args[0])) else Emulate(0)
     if file.flags & O_PATH:
         raise refuse(errno.EBADF)
     if caller.call.name == "sync_file_range":
@@ -336,20 +345,28 @@ def change(file: OpenFile, operation: str, *arguments: Any) -> Any:
     return getattr(file.tree, operation)(file.rest, *arguments)
 
 
-def chmod(caller: Caller) -> Verdict:
+def _real_change(caller: Caller, operation: str, *values: Any) -> Handler | Verdict:
+    """A change of a real descriptor's file, which may lie in an overlay."""
+    from pyview.handlers import overlays  # which needs this file
+
+    return overlays.by_number(caller, as_fd(caller.args[0]), operation, *values)
+
+
+def chmod(caller: Caller) -> Handler | Verdict:
     """fchmod."""
     file = opened(caller)
     if file is None:
-        return Real()
+        return _real_change(caller, "chmod", caller.args[1] & 0o7777)
     change(file, "chmod", caller.args[1] & 0o7777)
     return Emulate(0)
 
 
-def chown(caller: Caller) -> Verdict:
+def chown(caller: Caller) -> Handler | Verdict:
     """fchown."""
     file = opened(caller)
     if file is None:
-        return Real()
+        wanted = owner(caller.args[1]), owner(caller.args[2])
+        return _real_change(caller, "chown", *wanted)
     if file.flags & O_PATH:
         raise refuse(errno.EBADF)
     change(file, "chown", owner(caller.args[1]), owner(caller.args[2]))

@@ -10,7 +10,7 @@ import struct
 from pyview.abi.stat import STAT_OWNER, STATX_OWNER
 from pyview.abi.words import as_fd
 from pyview.api import refuse
-from pyview.handlers import arguments, beneath, bydescriptor, trees
+from pyview.handlers import arguments, beneath, bydescriptor, overlays, trees
 from pyview.handlers.beneath import How
 from pyview.handlers.caller import AT_FDCWD, Caller
 from pyview.paths import Found, cover_of
@@ -21,6 +21,7 @@ from pyview.view import Cover
 TWO_NAMES = frozenset(("rename", "link"))
 O_PATH = 0o10000000
 CHANGES = os.O_WRONLY | os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_DIRECTORY
+PATH_MAX = 4096  # bytes, with the NUL
 CREATS = os.O_CREAT | os.O_WRONLY | os.O_TRUNC  # creat(2)
 
 
@@ -97,8 +98,20 @@ def any_name(caller: Caller) -> Handler | Verdict:
             changes[path_index] = as_word(where.real)
             if caller.call.name == "linkat" and path_index == 1 and _is_empty(caller):
                 changes |= {0: AT_FDCWD, 4: arguments.AT_FOLLOW}
+    if caller.call.op == "link" and found and found[-1].overlay is not None:
+        linked = overlays.link_descriptor(caller, found)
+        if linked is not None:
+            return linked
     if caller.call.op in TWO_NAMES and len(found) == 2:
         _one_mount(caller, found[0], found[1])
+    if any(where.overlay is not None for where in found):
+        if caller.elsewhere():
+            return Real()
+        if len(found) < len(caller.call.paths()):
+            raise _unnamed(caller, found[0])
+        overlaid = overlays.named(caller, found, changes)
+        if overlaid is not None:
+            return overlaid
     if any(where.real is None for where in found):
         if len(found) < len(caller.call.paths()):
             raise _unnamed(caller, found[0])
@@ -153,7 +166,11 @@ def _nameless(caller: Caller, dirfd_index: int | None) -> Handler | Verdict | No
         here = caller.resolve(AT_FDCWD, ".", follow=True)
         return trees.answer(caller, [here]) if here.real is None else None
     file = caller.object(dirfd)
-    return bydescriptor.answer(caller, file, dirfd_index) if file is not None else None
+    if file is not None:
+        return bydescriptor.answer(caller, file, dirfd_index)
+    if not bydescriptor.is_named(caller, dirfd_index):
+        return None
+    return overlays.by_descriptor(caller, dirfd, dirfd_index)
 
 
 def _unnamed(caller: Caller, other: Found) -> OSError:
@@ -183,7 +200,9 @@ def _one_mount(caller: Caller, old: Found, new: Found) -> None:
     if fixed:
         apart = _home(caller, old) is not _home(caller, new)
     else:
-        apart = old.cover is not new.cover or (old.real is None) is not (new.real is None)
+        apart = old.cover is not new.cover
+        if old.overlay is None:
+            apart = apart or (old.real is None) is not (new.real is None)
     if not fixed and not apart:
         return
     # The kernel looks up what it needs before it compares mounts: Linux fs/namei.c.
@@ -234,6 +253,11 @@ def open_(caller: Caller) -> Handler:
     where = find(caller, dirfd_index, path_index)
     if where is None:
         return Real()
+    if where.overlay is not None and not caller.elsewhere():
+        where = where if flags & O_PATH else overlays.revealed(caller, where)
+        overlaid = yield from overlays.open_(caller, where, flags, _mode(caller, path_index))
+        if overlaid is not None:
+            return overlaid
     if where.real is None:
         return (yield from trees.open_(caller, where, flags, _mode(caller, path_index)))
     if not flags & O_PATH:
@@ -263,7 +287,9 @@ def _open_listened(caller: Caller, where: Found, flags: int) -> Real | At | Give
         return Real(where.clean)
     path_index = caller.call.paths()[0][1]
     changes: dict[int, Word] = {} if where.same else {path_index: as_word(where.real)}
-    return At(where.real, where.number, changes)
+    # By a name that is too long for the core the caller opens it itself, from where it is.
+    long = where.same and len(os.fsencode(where.real)) >= PATH_MAX
+    return At("" if long else where.real, where.number, changes)
 
 
 def readlink(caller: Caller) -> Handler | Verdict:
@@ -272,7 +298,9 @@ def readlink(caller: Caller) -> Handler | Verdict:
     where = _sought(caller, dirfd_index, path_index, [])
     if where is None:
         return _nameless(caller, dirfd_index) or Real()
-    if where.real is None:
+    if where.overlay is not None:
+        overlays.act(caller, where)
+    if where.real is None or overlays.is_virtual(where):
         return trees.answer(caller, [where])
     target = caller.proc_name(where.real)
     if target is not None:

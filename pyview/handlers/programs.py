@@ -66,7 +66,10 @@ def execve(caller: Caller) -> Handler:
             changes |= {dirfd_index: AT_FDCWD, 4: flags & kept}
     value = yield Redirect(changes)
     if value == 0 and becomes:
-        name = os.fsencode(os.path.basename(shown or where.name)) if renamed else b""
+        called = os.path.basename((shown or where.name).rstrip("/"))
+        if where.real is not None and os.path.basename(where.real.rstrip("/")) != called:
+            renamed = True
+        name = os.fsencode(called) if renamed else b""
         yield Renamed(given, os.fsencode(told), name)
     return Done()
 
@@ -224,7 +227,7 @@ def clone(caller: Caller) -> Handler:
     """A child may neither escape its tracer nor, in name spaces of its own, be mistaken."""
     flags = caller.args[0]
     if flags & (CLONE_NEWNS | CLONE_NEWUSER):
-        caller.child_is_foreign()
+        caller.child_is_foreign(bool(flags & CLONE_NEWNS))
     if flags & CLONE_NEWUSER:
         caller.child_leaves_users()
     if not flags & CLONE_UNTRACED:
@@ -241,7 +244,7 @@ def unshare(caller: Caller) -> Handler:
         if flags & (CLONE_FS | CLONE_NEWNS | CLONE_NEWUSER) or caller.call.name == "setns":
             caller.unshared()
         if flags & (CLONE_NEWNS | CLONE_NEWUSER) or caller.call.name == "setns":
-            caller.foreign()
+            caller.foreign(bool(flags & CLONE_NEWNS) or caller.call.name == "setns")
         if flags & CLONE_NEWUSER:
             caller.leaves_users()
     return Done()

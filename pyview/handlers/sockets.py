@@ -12,7 +12,7 @@ from typing import Any
 from pyview.abi.sockaddr import PATH_AT, PATH_SIZE, shown_address, unix_address, unix_name
 from pyview.abi.words import as_fd
 from pyview.api import refuse
-from pyview.handlers import trees
+from pyview.handlers import overlays, trees
 from pyview.handlers.arguments import RENAME_NOREPLACE
 from pyview.handlers.caller import AT_FDCWD, Caller
 from pyview.handlers.files import opened, otherwise
@@ -49,6 +49,8 @@ def to_address(caller: Caller) -> Handler:
         return Real()
     binds = caller.call.name == "bind"
     where = caller.resolve(AT_FDCWD, os.fsdecode(name), follow=not binds)
+    if binds and where.overlay is not None:
+        return (yield from _bind_kept(caller, where, at, name))
     shown = where.real if where.real is not None else where.tree.socket(where.rest)
     if shown is None:
         return _in_virtual_tree(caller, where)
@@ -106,6 +108,40 @@ def _bound(caller: Caller, at: int, real: bytes) -> Generator[Request, Any, tupl
             value = -errno.EADDRINUSE if value == -errno.EEXIST else value
     yield Redirect({0: fd}, "close")
     return value, short
+
+
+def _bind_kept(caller: Caller, where: Found, at: int, given: bytes) -> Handler:
+    """bind(2) in an overlay, which keeps the socket."""
+    overlay, path = overlays.act(caller, where)
+    if overlay.attempts(path) and where.real is not None:
+        real = os.fsencode(where.real)
+        address = unix_address(real)
+        value = yield Redirect({} if where.same else {at: address, at + 1: len(address)})
+        if value >= 0 or not overlay.goes_on(-value):
+            return Done()
+    try:
+        trees.lstat(where)
+    except FileNotFoundError:
+        pass
+    else:
+        raise refuse(errno.EADDRINUSE, where.name)
+    place = overlay.bound(path)
+    where = caller.resolve(AT_FDCWD, os.fsdecode(given), follow=False)
+    own = where.same and where.shown is not None and where.shown.kept
+    real = given if own else os.fsencode(place)
+    last: Done | Emulate = Done()
+    if len(real) > PATH_SIZE and not own:
+        value, real = yield from _bound(caller, at, real)
+        last = Emulate(value)
+    else:
+        address = unix_address(real)
+        value = yield Redirect({} if own else {at: address, at + 1: len(address)})
+    if value == 0:
+        overlay.was_bound(path)
+        caller.socket_named(real, None if own else given)
+        if not own:
+            yield Messages()
+    return last
 
 
 def _in_virtual_tree(caller: Caller, where: Found) -> Emulate:

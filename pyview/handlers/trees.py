@@ -37,7 +37,7 @@ def lstat(found: Found) -> os.stat_result:
     return completed(st, found.cover.mount, found.rest)
 
 
-def _exists(found: Found) -> bool:
+def exists(found: Found) -> bool:
     try:
         found.tree.lstat(found.rest)
     except OSError as error:
@@ -50,7 +50,7 @@ def _exists(found: Found) -> bool:
 def answer(caller: Caller, found: list[Found]) -> Handler | Verdict:
     """The call on one or two names of one virtual tree."""
     try:
-        operation = _OPERATIONS[caller.call.op]
+        operation = OPERATIONS[caller.call.op]
     except KeyError:
         raise refuse(_REFUSALS.get(caller.call.op, errno.EOPNOTSUPP), found[0].name) from None
     arguments.check(caller)
@@ -247,7 +247,7 @@ def _statfs(caller: Caller, found: Found) -> Verdict:
 
 def _new(found: Found) -> None:
     """A name that is to be made.  Errors: EEXIST, ENOENT."""
-    if _exists(found):
+    if exists(found):
         raise refuse(errno.EEXIST, found.name)
 
 
@@ -300,7 +300,7 @@ def _unlink(caller: Caller, found: Found) -> Verdict:
 def _rmdir(caller: Caller, found: Found) -> Verdict:
     if found.dots:
         raise refuse(errno.EINVAL if found.dots == "." else errno.ENOTEMPTY, found.name)
-    if found.is_mount_point:
+    if found.is_mount_point or found.name == "/":
         raise refuse(errno.EBUSY, found.name)
     if not stat.S_ISDIR(found.tree.lstat(found.rest).st_mode):
         _may_change(caller, found)
@@ -339,17 +339,20 @@ def _is_same(old: Found, new: Found) -> bool:
 def _rename(caller: Caller, old: Found, new: Found) -> Verdict:
     flags = caller.args[4] & 0xFFFFFFFF if caller.call.name == "renameat2" else 0
     exchange = flags & RENAME_EXCHANGE
-    if old.dots:
+    if old.dots or "/" in (old.name, new.name):
         raise refuse(errno.EBUSY, old.name)
     if new.dots:
         raise refuse(errno.EEXIST if flags & RENAME_NOREPLACE else errno.EBUSY, new.name)
+    for found in (old, new):  # both directories are found before either name is looked up
+        if not stat.S_ISDIR(found.tree.lstat(os.path.dirname(found.rest)).st_mode):
+            raise refuse(errno.ENOTDIR, found.name)
     both = [stat.S_ISDIR(old.tree.lstat(old.rest).st_mode)]
     if flags & RENAME_NOREPLACE:
         _new(new)
     if exchange:
         both.append(stat.S_ISDIR(new.tree.lstat(new.rest).st_mode))
     elif not flags & RENAME_NOREPLACE:
-        _exists(new)  # ENAMETOOLONG, say
+        exists(new)  # ENAMETOOLONG, say
     if (new.slash and not both[-1]) or (old.slash and not both[0]):
         raise refuse(errno.ENOTDIR, old.name)
     if covers(old.rest, new.rest) and old.rest != new.rest:
@@ -379,7 +382,7 @@ def _backed(caller: Caller, found: Found) -> Verdict:
     return _named(caller, real)
 
 
-_OPERATIONS: dict[str, Callable[..., Any]] = extended.ON_NAMES | {
+OPERATIONS: dict[str, Callable[..., Any]] = extended.ON_NAMES | {
     "stat": _stat,
     "access": _access,
     "readlink": _readlink,

@@ -18,7 +18,7 @@ from pyview import api
 SHAPED_LIKE_OS = ("lstat", "readlink", "listdir", "unlink", "mkdir", "rmdir", "symlink", "rename")
 #: These have an answer of their own.
 QUIET = {"real", "busy", "unmounted", "stat", "linear", "lock", "fsync", "close", "ready"}
-KNOWING_NOTHING = {"statvfs", "listxattr", "socket", "backing"}
+KNOWING_NOTHING = {"at", "statvfs", "listxattr", "socket", "backing"}
 ALWAYS_READY = (api.File, "poll")
 REFUSALS = {
     "readlink": errno.EINVAL,

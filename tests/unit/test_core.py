@@ -146,7 +146,9 @@ def test_entries_of_what_is_no_directory_are_ENOTDIR(tmp_path):
 def test_a_view_can_be_described_again_and_again():
     view = core.new_view()
     for _ in range(3):
-        core.describe(view, [("/a", 1, "/b"), ("", 0, "")], ["a"], [(1, 2)])
+        layer = core.Layer(False)
+        layered = ("/a", 1, "/b", [(layer.pointer, "/x")], (2, "/kept"))
+        core.describe(view, [layered, ("", 0, "", [], None)], ["a"], [(1, 2)])
     core.trace_all(view, True)
     core.has_sockets(view)
     core.free_view(view)

@@ -108,12 +108,16 @@ def test_what_happens_to_it_is_told_to_C(task, record, monkeypatch):
     task.moved(-1, 9)
     task.unshared()
     task.foreign()
-    task.child_is_foreign()
+    task.child_is_foreign(False)
     task.executes(0)
     assert notes == [("moved", 3, 0), ("moved", -1, 9), "unshared"]
     task.executes(4, 7)
     assert notes[3:] == ["domains"]
-    assert (record.fs.foreign, record.foreign_child, record.exec_domain) == (1, 1, 4)
+    assert (record.fs.foreign, record.foreign_child, record.exec_domain) == (
+        core.ELSEWHERE,
+        core.OTHER_RIGHTS,
+        4,
+    )
     assert record.exec_place == 7
     task.child_leaves_users()
     assert record.child_leaves_users

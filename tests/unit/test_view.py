@@ -407,7 +407,7 @@ def test_no_operation_of_a_tree_is_forgotten_by_a_past():
 
     own = {"real", "busy", "unmounted"}
     every = {n for n, f in vars(Tree).items() if inspect.isfunction(f) and n[0] != "_"} - own
-    assert every == CALLS.keys() | {"rename", "link", "symlink"}
+    assert every == CALLS.keys() | {"rename", "link", "symlink", "at"}
     assert all(name in vars(Past) for name in every)
 
 

@@ -86,7 +86,7 @@ def test_identities_of_a_view_need_filters_and_go_with_their_claim(world, monkey
     monkeypatch.setattr(core, "assume_none", given.append)
     world.view.claim("identity")
     world.tracer.changed(world.view, print)
-    assert (asked, given) == ([(False, True)], [])
+    assert (asked, given) == ([(False, True, False)], [])
     world.record.identity = SimpleNamespace(uid=[os.getuid()] * 4)
     assert world.tracer.others(world.view) == 0
     world.record.identity.uid[3] += 1
@@ -122,10 +122,10 @@ def test_C_is_shown_the_mounts(world, monkeypatch):
     world.view.mount("/no/such/place", world.view.now())
     world.tracer.changed(world.view, lambda why: None)
     covers, names, parents = shown[0]
-    assert [prefix for prefix, _, _ in covers] == [
+    assert [prefix for prefix, *_ in covers] == [
         "/no/such/place/etc/unreal", "/no/such/place", "/etc/unreal", "",
     ]  # fmt: skip
-    assert covers[-1] == ("", 0, "")
+    assert covers[-1] == ("", 0, "", [], None)
     assert names == sorted({"unreal", "place", "etc", "such"})
     found = os.stat("/etc")
     assert (found.st_dev, found.st_ino) in parents

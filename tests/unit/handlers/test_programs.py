@@ -60,7 +60,7 @@ def test_a_name_that_is_longer_than_the_views_is_given_as_it_is(caller, tmp_path
     (tmp_path / "x").symlink_to("/unreal/etc/passwd")
     os.chdir("/")
     _, asked = play(caller.calls("execve", "x", 0, 0), 0)
-    assert asked == [Redirect({0: b"/etc/passwd\0"}), Renamed(b"/etc/passwd", b"x")]
+    assert asked == [Redirect({0: b"/etc/passwd\0"}), Renamed(b"/etc/passwd", b"x", b"x")]
 
 
 def test_a_program_in_a_virtual_tree_is_executed_as_a_copy(emulated, top):
@@ -376,7 +376,7 @@ def test_a_child_in_name_spaces_of_its_own_is_foreign(caller, flags):
     [
         ("unshare", (FS,), [("unshared",)]),
         ("unshare", (NEWNS,), [("unshared",), ("foreign",)]),
-        ("unshare", (NEWUSER,), [("unshared",), ("foreign",), ("leaves users",)]),
+        ("unshare", (NEWUSER,), [("unshared",), ("foreign", "rights"), ("leaves users",)]),
         ("unshare", (0x400,), []),  # CLONE_FILES
         ("setns", (3, 0), [("unshared",), ("foreign",)]),
         ("setns", (3, NEWNS), [("unshared",), ("foreign",)]),

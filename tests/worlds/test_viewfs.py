@@ -1,0 +1,338 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""viewfs: the whole system changed by programs of a view, and the host as it was.
+
+The oracle is a copy: what programs do in `cow` and in a private copy of the lower tree has the
+same results.  A longer random run is tried with PYVIEW_NIGHTLY=1.
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from worlds.world import World, marked, status_of
+
+GUEST = Path(__file__).parent.parent / "guests" / "cow_moves.py"
+NIGHTLY = bool(os.environ.get("PYVIEW_NIGHTLY"))
+
+
+@pytest.fixture
+def view(worlds) -> World:
+    """A view with nothing loaded."""
+    return worlds["view"]
+
+
+@pytest.fixture
+def room(tmp_path):
+    """An upper directory `up`, and `low` with a few files."""
+    for name in ("up", "low/d", "low/e/f"):
+        (tmp_path / name).mkdir(parents=True)
+    (tmp_path / "low/a").write_text("A\n")
+    (tmp_path / "low/d/x").write_text("X\n")
+    (tmp_path / "low/e/f/y").write_text("Y\n")
+    return tmp_path
+
+
+def seen(directory: Path) -> dict[str, object]:
+    """What the host has in a directory."""
+    found: dict[str, object] = {}
+    for where, directories, files in os.walk(directory):
+        for name in directories + files:
+            path = Path(where, name)
+            st = path.lstat()
+            content = path.read_bytes() if name in files and not path.is_symlink() else None
+            found[str(path)] = (st.st_mode, st.st_ino, st.st_nlink, st.st_mtime_ns, content)
+    return found
+
+
+def inside(view: World, room: Path, script: str, how: str = "cow", target: str = "", **more):
+    """Run a script where `room/up` is mounted over `room/low`, or over `target`."""
+    target = target or f"{room}/low"
+    mount = f"vu_insmod viewfs && mount -t viewfs -o {how} {room}/up {target} || exit 99\n"
+    return view.run(mount + f"cd {target}\n" + script, cwd=room, timeout=120, **more)
+
+
+# -- the whole system ------------------------------------------------------------------------------
+
+
+def test_the_system_is_changed_and_nothing_changed(view, room):
+    """What the issue's user types, as an ordinary user."""
+    before = [os.stat(path) for path in ("/etc", "/etc/services", "/usr/local/lib")]
+    how = f"mincow,except={Path(room).parent},vstat"
+    done = inside(view, room, """
+        touch /etc/x && echo y >>/etc/services && rm /etc/hosts && mkdir /usr/local/lib/z &&
+        mv /usr/local/lib/z /usr/local/lib/zz && mv /etc/default /etc/other || exit 1
+        stat -c %U:%s /etc/x; tail -n 1 /etc/services; ls -d /etc/hosts /etc/default 2>&1
+        ls /usr/local/lib | grep z; ls /etc | grep -x -e x -e hosts -e other; cat /etc/other/useradd
+        """, how, "/")  # fmt: skip
+    lines = done.stdout.splitlines()
+    assert lines[0].endswith(":0")
+    assert lines[1] == "y"
+    assert [line.split(":")[1].split()[-1] for line in lines[2:4]] == [
+        "'/etc/hosts'",
+        "'/etc/default'",
+    ]
+    assert lines[4:7] == ["zz", "other", "x"]
+    assert done.stdout.endswith(Path("/etc/default/useradd").read_text())
+    assert not os.path.exists("/etc/x")
+    after = [os.stat(path) for path in ("/etc", "/etc/services", "/usr/local/lib")]
+    assert [st.st_mtime_ns for st in after] == [st.st_mtime_ns for st in before]
+    again = inside(view, room, "cat /etc/x; ls -d /usr/local/lib/zz /etc/hosts; true", how, "/")
+    assert again.stdout == "/usr/local/lib/zz\n"
+
+
+def test_programs_of_every_day(view, room, native):
+    script = """
+        set -e
+        git init -q p; cd p; git config user.email a@b; git config user.name n
+        for i in 1 2 3; do echo $i >f$i; done; git add .; git commit -qm one; echo x >>f1
+        git status --short; git commit -qam two; git log --oneline | wc -l; git gc -q; git fsck 2>&1
+        cd ..; git clone -q p q; ls q
+        tar cf - -C p . | (mkdir t; tar xf - -C t); diff -r p t && echo same
+        sed -i s/Y/Z/ e/f/y; cat e/f/y; cp -a e g; mv g/f g/h; rm -r e; find . -name y
+        printf 'all: b\\nb: a\\n\\tcp a b\\n' >Makefile; make -s; make
+        python3 - <<'P'
+import sqlite3
+one, two = sqlite3.connect("t.db"), sqlite3.connect("t.db")
+print(one.execute("pragma journal_mode=wal").fetchone())
+one.execute("create table t (a)")
+one.executemany("insert into t values (?)", [(i,) for i in range(500)])
+one.commit()
+print(two.execute("select sum(a) from t").fetchone())
+P
+        ln a l1; ln -s l1 l2; echo more >>l2; cat a; stat -c %h a
+        mkfifo pipe; cat pipe & echo p >pipe; wait
+        """  # fmt: skip
+    before = seen(room / "low")
+    copy = room / "copy"
+    subprocess.run(["cp", "-a", room / "low", copy], check=True)
+    expected = native.run(script, cwd=copy, timeout=120)
+    done = inside(view, room, script)
+    assert done.stdout == expected.stdout
+    assert seen(room / "low") == before
+
+
+@pytest.mark.limit(900 if NIGHTLY else 120)
+@pytest.mark.parametrize("seed", range(30) if NIGHTLY else (1, 2))
+def test_random_moves_are_those_of_a_copy(view, native, tmp_path, seed):
+    count, rounds = (334, 3) if NIGHTLY else (120, 2)
+    for name in ("up", "low"):
+        (tmp_path / name).mkdir()
+    native.run([sys.executable, GUEST, "make", tmp_path / "low", str(seed)])
+    subprocess.run(["cp", "-a", tmp_path / "low", tmp_path / "plain"], check=True)
+    before = seen(tmp_path / "low")
+    for turn in range(rounds):
+        moves = f"{sys.executable} {GUEST} {tmp_path}/plain {tmp_path}/low {seed}.{turn} {count}"
+        done = inside(view, tmp_path, moves, check=False)
+        assert done.returncode == 0, done.stdout[-4000:] + done.stderr[-2000:]
+    assert seen(tmp_path / "low") == before
+
+
+# -- its options -----------------------------------------------------------------------------------
+
+
+def test_one_at_a_time_and_the_other_is_told_who(view, room):
+    mount = f"vu_insmod viewfs; mount -t viewfs -o cow {room}/up {room}/low"
+    with view.start(f"{mount} && echo ready && read x") as first:
+        assert first.stdout.readline() == "ready\n"
+        done = view.run(mount, check=False)
+        assert done.returncode == 1
+        core = status_of(first.pid)["TracerPid"]
+        busy = f"mount: {room}/up: Device or resource busy: in use by the view of process {core}\n"
+        assert done.stderr == busy
+        first.stdin.write("\n")
+        first.stdin.close()
+        first.wait()
+    view.run(mount)
+
+
+def test_a_view_that_was_killed_leaves_an_upper_to_go_on_with(view, room):
+    mount = f"vu_insmod viewfs; mount -t viewfs -o cow {room}/up {room}/low"
+    mark = view.mark()
+    with view.start(
+        f"{mount} && echo new >{room}/low/new && echo ready && read x", mark=mark
+    ) as one:
+        assert one.stdout.readline() == "ready\n"
+        os.kill(int(status_of(one.pid)["TracerPid"]), 9)
+        one.wait()
+    assert not marked(mark)
+    assert inside(view, room, "cat new").stdout == "new\n"
+
+
+def test_except_is_native_and_another_file_system(view, room):
+    done = inside(view, room, """
+        echo real >>d/x; echo virtual >>a; cat d/x a
+        ln a d/link 2>&1; mv a d/a && cat d/a; ls
+        """, f"cow,except={room}/low/d")  # fmt: skip
+    assert done.stdout.splitlines()[:4] == ["X", "real", "A", "virtual"]
+    assert "Invalid cross-device link" in done.stdout
+    assert done.stdout.splitlines()[-2:] == ["d", "e"]
+    assert (room / "low/d/x").read_text() == "X\nreal\n"
+    assert (room / "low/d/a").read_text() == "A\nvirtual\n"
+    assert (room / "low/a").read_text() == "A\n"
+
+
+def test_move_shows_the_source_alone(view, room):
+    (room / "up/u").write_text("")
+    assert inside(view, room, "ls; touch v", "move").stdout == "u\n"
+    assert (room / "up/v").exists()
+
+
+def test_merge_shows_both_and_changes_only_the_lower(view, room):
+    (room / "up/d").mkdir()
+    (room / "up/d/u").write_text("U\n")
+    done = inside(view, room, """
+        ls d; cat d/u; echo more >>d/x; sh -c 'echo no >>d/u'; rm d/u; touch d/new; ls d
+        """, "merge", check=False)  # fmt: skip
+    assert done.stdout.split() == ["u", "x", "U", "new", "u", "x"]
+    assert done.stderr.count("Read-only file system") == 2
+    assert (room / "low/d/x").read_text() == "X\nmore\n"
+    assert sorted(os.listdir(room / "low/d")) == ["new", "x"]
+
+
+def test_ro_refuses_all_changes(view, room):
+    done = inside(view, room, "touch n; rm a; echo >>a; chmod 0 a; ls", "cow,ro", check=False)
+    assert done.stderr.count("Read-only file system") == 4
+    assert done.stdout.split() == ["a", "d", "e"]
+
+
+@pytest.mark.parametrize(
+    ("how", "why"),
+    [
+        ("cow,merge", "only one of move, merge, cow and mincow"),
+        ("cow,unreadable=never", "unreadable=never: neither empty nor error"),
+        ("cow,size=3", "unknown option: size"),
+        ("cow,except=/", "except=/: nothing would be left"),
+    ],
+)
+def test_wrong_options_are_one_line(view, room, how, why):
+    done = inside(view, room, "", how, check=False)
+    assert done.returncode == 99
+    assert done.stderr.count("\n") == 1
+    assert why in done.stderr
+
+
+def test_an_upper_that_cannot_be_used(view, room):
+    (room / "up").chmod(0o500)
+    done = inside(view, room, "", check=False)
+    assert done.returncode == 99
+    assert "Permission denied" in done.stderr
+    (room / "up").chmod(0o700)
+    (room / "up/b").write_text("")
+    os.setxattr(room / "up/b", "user.view", b"nonsense")
+    done = inside(view, room, "", check=False)
+    assert done.returncode == 99
+    assert "damaged attribute" in done.stderr
+
+
+@pytest.mark.needs("userns")
+def test_a_full_disk_says_so_and_loses_nothing(view, room):
+    script = f"""
+        mount -t tmpfs -o size=300k none {room}/up && exec "$@"
+        """
+    work = f"""vu_insmod viewfs && mount -t viewfs -o cow {room}/up {room}/low; cd {room}/low
+        head -c 100000 /dev/zero >big; echo $?; head -c 900000 /dev/zero >more; echo $?
+        cat a d/x; rm more; echo new >>a; cat a; ls"""
+    launcher = ("unshare", "-rm", "sh", "-c", script, "sh", *view.launcher)
+    full = World("full", launcher, home=view.home)
+    done = full.run(work, check=False)
+    assert done.stdout.split() == ["0", "1", "A", "X", "A", "new", "a", "big", "d", "e"]
+    assert "No space left" in done.stderr
+
+
+# -- over anything ---------------------------------------------------------------------------------
+
+
+def test_layers_over_layers(view, room):
+    (room / "up2").mkdir()
+    done = view.run(f"""
+        vu_insmod viewfs unreal
+        mount -t viewfs -o cow {room}/up {room}/low; cd {room}/low; echo one >>a; rm d/x; mkdir n
+        mount -t viewfs -o cow {room}/up2 {room}/low; cd {room}/low
+        echo two >>a; cat a; ls d n; echo 2 >n/two; echo 3 >d/x; rm -r e; ls
+        umount {room}/low; cd {room}/low; echo --; cat a; ls . d n
+        """, cwd=room)  # fmt: skip
+    assert done.stdout.split() == [
+        *("A", "one", "two", "d:", "n:", "a", "d", "n", "--", "A", "one"),
+        *(".:", "a", "d", "e", "n", "d:", "n:"),
+    ]
+    assert (room / "low/a").read_text() == "A\n"
+
+
+def test_unreal_over_it_and_it_over_unreal(view, room):
+    done = view.run(f"""
+        vu_insmod viewfs
+        mount -t viewfs -o cow {room}/up {room}/low; echo one >>{room}/low/a
+        vu_insmod unreal; cd /unreal{room}/low; cat a; echo two >>a; mkdir m; ls; cat {room}/low/a
+        """, cwd=room)  # fmt: skip
+    assert done.stdout.split() == ["A", "one", "a", "d", "e", "m", "A", "one", "two"]
+    (room / "up2").mkdir()
+    done = view.run(f"""
+        vu_insmod unreal viewfs
+        mount -t viewfs -o cow {room}/up2 /unreal{room}/low; cd /unreal{room}/low
+        echo one >>a; cat a; pwd; cat {room}/low/a; rm d/x; ls d {room}/low/d
+        """, cwd=room)  # fmt: skip
+    low = f"{room}/low"
+    assert done.stdout.split() == [
+        *("A", "one", f"/unreal{low}", "A", f"{low}/d:", "x", "d:"),
+    ]
+    assert (room / "low/a").read_text() == "A\n"
+
+
+def test_a_child_view_has_its_parents_and_its_own(view, room):
+    (room / "up2").mkdir()
+    done = inside(view, room, f"""
+        echo one >>a
+        pyview -N sh -c 'cat a; mount -t viewfs -o cow {room}/up2 {room}/low; cd {room}/low
+            echo two >>a; cat a'
+        cat a
+        """)  # fmt: skip
+    assert done.stdout.split() == ["A", "one", "A", "one", "two", "A", "one"]
+
+
+# -- what programs can tell ------------------------------------------------------------------------
+
+
+def test_names_in_proc_are_the_views(view, room):
+    done = inside(view, room, f"""
+        echo new >n; exec 3<n 4<d/x; readlink /proc/self/fd/3 /proc/$$/fd/4; mkdir m; cd m; pwd -P
+        readlink /proc/self/cwd; cp /bin/sleep s; ./s 5 & readlink /proc/$!/exe; kill $!
+        grep -c {room}/low /proc/mounts
+        """)  # fmt: skip
+    low = f"{room}/low"
+    assert done.stdout.split() == [
+        f"{low}/n", f"{low}/d/x", f"{low}/m", f"{low}/m", f"{low}/m/s", "1",
+    ]  # fmt: skip
+
+
+def test_scripts_and_programs_that_were_installed_run(view, room):
+    done = inside(view, room, """
+        printf '#!/bin/sh\\necho "script $0 $1"\\n' >s; chmod 755 s; ./s one
+        $PWD/s two | sed s,$PWD,P,
+        cp /bin/echo e2; printf '#!%s/e2 hello\\n' $PWD >t; chmod +x t; ./t | sed s,$PWD,P,
+        chmod -x s; ./s; echo $?; PATH=$PWD:$PATH; e2 by path
+        """)  # fmt: skip
+    assert done.stdout.splitlines() == [
+        "script ./s one", "script P/s two", "hello ./t", "126", "by path",
+    ]  # fmt: skip
+
+
+def test_a_socket_and_a_watch(view, room):
+    done = inside(view, room, """
+        python3 - <<'P'
+import os, socket, stat
+one, two = socket.socket(socket.AF_UNIX), socket.socket(socket.AF_UNIX)
+one.bind(os.getcwd() + "/sock")
+one.listen(1)
+print(one.getsockname() == os.getcwd() + "/sock", stat.S_ISSOCK(os.stat("sock").st_mode))
+two.connect("sock")
+print(two.getpeername() in ("sock", os.getcwd() + "/sock"), os.listdir("."))
+P
+        rm sock; ls
+        """)  # fmt: skip
+    assert done.stdout.splitlines()[0] == "True True"
+    assert done.stdout.splitlines()[1].startswith("True")
+    assert "sock" not in done.stdout.splitlines()[2:]
