@@ -178,7 +178,7 @@ class Task(Proc):
         limit, _ = resource.prlimit(self.tid, resource.RLIMIT_FSIZE)
         return LARGEST + 1 if limit == resource.RLIM_INFINITY else limit
 
-    def who(self) -> Who:
+    def for_whom(self) -> Who:
         if self.alike() and not self._record.identity:
             return Who(os.geteuid(), os.getegid())
         ids = self.ids()
@@ -200,7 +200,7 @@ class Task(Proc):
         base = "/" if path.startswith("/") else self.directory(dirfd)
         overlays = {layer.overlay for cover in self.view.covers() for layer in cover.layers}
         for overlay in overlays:
-            overlay.who = self.who()
+            overlay.who = self.for_whom()
         eyes = CoreEyes(self)
         found = resolve(self.view, eyes, base, path, follow=follow, entry=entry, makes=makes)
         if found.cover.number < 0:

@@ -181,7 +181,7 @@ class Nobody:
             raise refuse(9)
         return self.fds[dirfd]
 
-    def who(self) -> Who:
+    def for_whom(self) -> Who:
         return Who(self.ids().uid, self.ids().gid, self.ids().groups)
 
     def alike(self) -> bool:

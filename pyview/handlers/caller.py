@@ -67,7 +67,7 @@ class Caller(Protocol):
     def ids(self) -> Ids:
         """Its rights."""
 
-    def who(self) -> Who:
+    def for_whom(self) -> Who:
         """For whom an overlay works."""
 
     def alike(self) -> bool:

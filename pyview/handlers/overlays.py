@@ -48,7 +48,7 @@ WANTED = {os.O_RDONLY: os.R_OK, os.O_WRONLY: os.W_OK, os.O_RDWR: os.R_OK | os.W_
 
 def act(caller: Caller, found: Found) -> tuple[Overlay, str]:
     """The overlay, which now knows for whom it works, and the name in it."""
-    cover, who = found.cover, caller.who()
+    cover, who = found.cover, caller.for_whom()
     for overlay, _ in cover.layers:
         overlay.who = who
     return cover.layers[0].overlay, cover.inner(found.name)
@@ -290,7 +290,7 @@ def holder(caller: Caller, fd: int) -> tuple[Overlay, int] | None:
     except OSError:
         return None  # EBADF, says the kernel
     for overlay in overlays:
-        overlay.who = caller.who()
+        overlay.who = caller.for_whom()
         if overlay.stat(mine) is not None:
             return overlay, mine
     os.close(mine)

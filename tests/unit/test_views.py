@@ -72,10 +72,10 @@ def test_a_change_without_mounts_needs_no_filter(world, monkeypatch):
     assert (told, asked) == ([""], [])
     world.view.mount("/unreal", world.view.now())
     world.tracer.changed(world.view, told.append)
-    assert asked == [(world.picture, False, False)]
+    assert asked == [(world.picture, False, False, False)]
     world.view.mount("/v", Tree())
     world.tracer.changed(world.view, told.append)
-    assert asked[1:] == [(world.picture, True, False)]
+    assert asked[1:] == [(world.picture, True, False, False)]
 
 
 def test_identities_of_a_view_need_filters_and_go_with_their_claim(world, monkeypatch):
