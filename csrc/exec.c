@@ -78,6 +78,8 @@ int pv_dispatch_exec(struct pv_task *t, struct pv_stop *s, const struct pv_call 
 	t->exec_domain = 0;
 	if (n < 0)
 		return PV_LET_RUN;
+	if (pv_rooted_elsewhere(t->view))
+		return PV_TO_PYTHON;     /* programs name their interpreters */
 	if (n == 0)
 		return exec_descriptor(t, dirfd, &s->key);
 	if (pv_where(t, dirfd, path, !pv_follows(call, at, s->args), &w, &s->key) == PV_PLAIN &&

@@ -130,6 +130,12 @@ int pv_view_parent(struct pv_view *v, uint64_t dev, uint64_t ino)
 	return 0;
 }
 
+/* Is "/" in the view something else than the kernel's root? */
+int pv_rooted_elsewhere(const struct pv_view *v)
+{
+	return v->ncovers && v->covers[v->ncovers - 1].domain;
+}
+
 void pv_view_trace(struct pv_view *v, int all)
 {
 	v->trace_all = all;

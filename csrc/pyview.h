@@ -353,6 +353,7 @@ int pv_proc_told(struct pv_task *t, const char *path);
 int pv_proc_letters(const char *path);
 int pv_proc_told_at(struct pv_task *t, int base, const char *path);
 int pv_where_base(struct pv_task *t, int dirfd, struct pv_where *w);
+int pv_rooted_elsewhere(const struct pv_view *v);
 int pv_names_mount(const struct pv_view *v, const char *path);
 int pv_is_parent(const struct pv_view *v, uint64_t dev, uint64_t ino);
 int pv_is_clean(uint64_t key);

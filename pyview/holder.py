@@ -3,12 +3,13 @@
 
 from __future__ import annotations
 
+import errno
 import os
 from collections.abc import Callable, Hashable, Iterator
 from typing import TYPE_CHECKING, Any, Protocol
 
 from pyview import core
-from pyview.api import Tree
+from pyview.api import Tree, refuse
 from pyview.descriptors import Descriptors, StandIn, name_of
 from pyview.openfile import WRITES, OpenFile, completed
 from pyview.pages import Area, Pages, Part, rounded
@@ -16,6 +17,7 @@ from pyview.paths import Found
 from pyview.view import Mount, View
 
 if TYPE_CHECKING:
+    from pyview.abi.elf import Interpreter
     from pyview.credentials import Program
 
 
@@ -123,6 +125,34 @@ class Holder:
             raise
         finally:
             file.close()
+        self.session.keep_until_done(self.tid, stand_in)
+        return stand_in.name
+
+    def program_with(self, found: Found, at: Interpreter, name: str) -> str:
+        from pyview import identities  # only another root needs them
+        from pyview.abi.elf import PAGE, renamed
+
+        assert found.real is not None
+        fd = os.open(found.real, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+        stand_in = StandIn()
+        try:
+            if not os.access(f"/proc/self/fd/{fd}", os.X_OK):
+                raise refuse(errno.EACCES, found.name)
+            if self._record.identity:
+                self.session.executes_as(self.tid, identities.program_at(f"/proc/self/fd/{fd}"))
+            end = os.fstat(fd).st_size
+            done = 0
+            while done < end and (count := os.sendfile(stand_in.fd, fd, done, end - done)):
+                done += count
+            head = os.pread(fd, at.header + PAGE, 0)
+            text = os.fsencode(name) + b"\0"
+            os.pwrite(stand_in.fd, text, end)
+            os.pwrite(stand_in.fd, renamed(head, at, end, text), at.header)
+        except BaseException:
+            stand_in.close()
+            raise
+        finally:
+            os.close(fd)
         self.session.keep_until_done(self.tid, stand_in)
         return stand_in.name
 

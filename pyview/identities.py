@@ -95,7 +95,11 @@ def executed(tid: int, record: Any, program: Program | None) -> None:
 
 def program_of(tid: int) -> Program:
     """The file that a task executes; of a script, its interpreter: Linux fs/exec.c."""
-    link = f"/proc/{tid}/exe"
+    return program_at(f"/proc/{tid}/exe")
+
+
+def program_at(link: str) -> Program:
+    """What of a file of the kernel's matters when it is executed."""
     try:
         st = os.stat(link)
     except OSError:

@@ -12,6 +12,7 @@ from collections.abc import Callable, Generator, Hashable
 from forest import KernelEyes
 
 from pyview import core
+from pyview.abi.elf import Interpreter
 from pyview.api import Tree, Who, refuse
 from pyview.credentials import Credentials, Program
 from pyview.handlers import trees
@@ -320,6 +321,10 @@ class Nobody:
 
     def program_file(self, found: Found) -> str:
         self.notes.append(("program", found.name))
+        return "/its/copy"
+
+    def program_with(self, found: Found, at: Interpreter, name: str) -> str:
+        self.notes.append(("program", found.name, name))
         return "/its/copy"
 
     def stand_in(self, data: bytes) -> Bytes:

@@ -15,6 +15,7 @@ from pyview.syscalls import Call
 from pyview.view import View
 
 if TYPE_CHECKING:
+    from pyview.abi.elf import Interpreter
     from pyview.credentials import Credentials, Program
 
 AT_FDCWD = -100
@@ -147,6 +148,12 @@ class Caller(Protocol):
 
     def program_file(self, found: Found) -> str:
         """A name of the kernel for a copy of a file, to be executed."""
+
+    def program_with(self, found: Found, at: Interpreter, name: str) -> str:
+        """The same for one of the kernel's files, with another interpreter.
+
+        Errors: EACCES, as execve(2).
+        """
 
     def place(self, found: Found) -> int:
         """A number for a name in a virtual tree, for moved() and executes()."""

@@ -9,13 +9,14 @@ import re
 import stat
 from typing import TYPE_CHECKING
 
+from pyview.abi.elf import PAGE, Interpreter, interpreter
 from pyview.abi.words import as_fd
 from pyview.api import refuse
 from pyview.handlers import trees
 from pyview.handlers.caller import AT_FDCWD, Caller
 from pyview.handlers.directories import VIRTUAL
 from pyview.handlers.names import find
-from pyview.paths import Found
+from pyview.paths import Found, cover_of, real_of
 from pyview.verdicts import Block, Done, Handler, Real, Redirect, Renamed, Word
 
 if TYPE_CHECKING:
@@ -54,15 +55,15 @@ def execve(caller: Caller) -> Handler:
         caller.executes_as(_attributes(where))
     told = _script_name(caller, dirfd_index, shown)
     changes, given, clean = _interpreted(caller, where, told)
-    if not changes and where.same:
-        return Real(where.clean and clean)
-    renamed = bool(changes) or where.real is None  # the kernel calls the process otherwise
+    renamed = bool(changes)  # the kernel calls the process otherwise
     if not changes:
-        real = _copied(caller, where, becomes) if where.real is None else where.real
+        real, renamed = _file_of(caller, where, becomes)
+        if where.same and not renamed:
+            return Real(where.clean and clean)
         given = _padded(os.fsencode(real), os.fsencode(told))
         changes = {path_index: given + b"\0"}
         if dirfd_index is not None:
-            kept = AT_EXECVE_CHECK | (0 if where.real is None else AT_NOFOLLOW)
+            kept = AT_EXECVE_CHECK | (0 if renamed else AT_NOFOLLOW)
             changes |= {dirfd_index: AT_FDCWD, 4: flags & kept}
     value = yield Redirect(changes)
     if value == 0 and becomes:
@@ -112,6 +113,38 @@ def _copied(caller: Caller, where: Found, becomes: bool) -> str:
     if becomes:
         caller.executes(VIRTUAL, caller.place(where))
     return name
+
+
+def _file_of(caller: Caller, where: Found, becomes: bool) -> tuple[str, bool]:
+    """The kernel's name of a program, and whether that is one of a copy."""
+    if where.real is None:
+        return _copied(caller, where, becomes), True
+    other = _other_interpreter(caller, where)
+    if other is None:
+        return where.real, False
+    name = caller.program_with(where, *other)
+    if becomes:
+        caller.executes(VIRTUAL, caller.place(where))
+    return name, True
+
+
+def _other_interpreter(caller: Caller, where: Found) -> tuple[Interpreter, str] | None:
+    """What starts a program of the kernel's in this view, when the kernel would take another.
+
+    Where its header says so, and the kernel's name of the view's.  Below the kernel's own root it
+    finds the right one.
+    """
+    root = cover_of(caller.view, "/")
+    if root.number >= 0 and real_of(root, "/") == "/":
+        return None
+    at = interpreter(caller.program_head(where, PAGE))
+    if at is None:
+        return None
+    text = caller.program_head(where, at.offset + at.length)[at.offset :].partition(b"\0")[0]
+    found = caller.resolve(AT_FDCWD, os.fsdecode(text), follow=True)
+    if found.real is None:
+        return at, caller.program_file(found)
+    return None if found.same else (at, found.real)
 
 
 def _by_descriptor(caller: Caller, dirfd_index: int | None) -> Found | None:
@@ -215,7 +248,7 @@ def _with_arguments(
     )
     flags = 0 if dirfd_index is None else caller.args[4] & AT_EXECVE_CHECK
     becomes = not flags & AT_EXECVE_CHECK
-    real = _copied(caller, found, becomes) if found.real is None else found.real
+    real, _ = _file_of(caller, found, becomes)
     given = _padded(os.fsencode(real), os.fsencode(shown))
     changes: dict[int, Word] = {path_index: given + b"\0", path_index + 1: vector}
     if dirfd_index is not None:

@@ -5,10 +5,14 @@ from __future__ import annotations
 
 import errno
 import os
+import shutil
+import subprocess
+import sys
 
 import pytest
 
 from pyview import core
+from pyview.abi.elf import PAGE, interpreter
 from pyview.api import File, Tree, attributes, refuse
 from pyview.handlers.caller import AT_FDCWD
 from pyview.openfile import O_PATH, OpenFile
@@ -127,6 +131,23 @@ def test_a_program_that_cannot_be_read_leaves_nothing(task, garden, session, mon
     monkeypatch.setattr(Bytes, "pread", pread)
     assert errno_of(task.program_file, task.resolve(AT_FDCWD, "/g/program", follow=True)) == 5
     assert session.kept == []
+
+
+def test_a_program_with_another_interpreter(task, session, tmp_path):
+    program = tmp_path / "program"
+    shutil.copy(os.path.realpath(sys.executable), program)
+    head = program.read_bytes()[:PAGE]
+    where = task.resolve(AT_FDCWD, str(program), follow=True)
+    loader = os.path.realpath("/lib64/ld-linux-x86-64.so.2")
+    name = task.program_with(where, interpreter(head), loader)
+    done = subprocess.run([name, "-c", "print(7)"], capture_output=True, text=True, check=True)
+    assert done.stdout == "7\n"
+    with open(name, "rb") as copy:
+        found = interpreter(copy.read(PAGE))
+        assert found.offset == program.stat().st_size
+    assert [one.name for one in session.kept] == [name]
+    program.chmod(0o644)
+    assert errno_of(task.program_with, where, interpreter(head), loader) == errno.EACCES
 
 
 def test_a_stand_in_can_be_opened_by_its_name(task):

@@ -241,6 +241,46 @@ def test_programs_run_with_another_root(as_root, rootfs):
     assert done.stdout == "inner\n/usr\n/\n"
 
 
+OWN_LOADER = """
+__attribute__((force_align_arg_pointer)) void _start(void)
+{
+    static const char said[] = "started by its own\\n";
+    long value;
+
+    __asm__ volatile("syscall" : "=a"(value) : "0"(1L), "D"(1L), "S"(said), "d"(sizeof said - 1)
+                     : "rcx", "r11", "memory");
+    __asm__ volatile("syscall" : : "a"(231L), "D"(0L));
+}
+"""
+
+
+@pytest.mark.needs("cc")
+def test_programs_are_started_by_what_the_root_has(as_root, rootfs):
+    """An ELF interpreter of that name lies in the new root, and none, or another, in the old."""
+    loader, program = rootfs / "loader.c", rootfs / "program.c"
+    loader.write_text(OWN_LOADER)
+    program.write_text("int main(void) { return 9; }\n")
+    (rootfs / "lib").mkdir()
+    cc = ["cc", "-O1", "-w"]
+    flags = ["-nostdlib", "-shared", "-fPIC", "-Wl,-e,_start"]
+    subprocess.run([*cc, *flags, "-o", rootfs / "lib" / "own.so", loader], check=True)
+    for name, linker in (("a", "/lib/own.so"), ("b", "/lib64/ld-linux-x86-64.so.2")):
+        path = rootfs / name
+        subprocess.run([*cc, f"-Wl,--dynamic-linker={linker}", "-o", path, program], check=True)
+    (rootfs / "lib64").mkdir()
+    shutil.copy(rootfs / "lib" / "own.so", rootfs / "lib64" / "ld-linux-x86-64.so.2")
+    (rootfs / "script").write_text("#!/a\n")
+    (rootfs / "script").chmod(0o755)
+    for command in ("/a", "./b", "/script", "./script"):
+        done = as_root.run(["chroot", as_root.path(rootfs), command])
+        assert done.stdout == "started by its own\n", command
+    (rootfs / "a").chmod(0o644)
+    done = as_root.run(["chroot", as_root.path(rootfs), "/a"], check=False)
+    assert done.returncode == 126
+    (rootfs / "lib64" / "ld-linux-x86-64.so.2").unlink()
+    assert as_root.run(["chroot", as_root.path(rootfs), "/b"], check=False).returncode == 127
+
+
 def test_another_root_needs_a_capability(view, tmp_path):
     script = "import os\ntry: os.chroot('/tmp')\nexcept OSError as e: print(e.errno)"
     assert view.run(["python3", "-c", script]).stdout == "1\n"

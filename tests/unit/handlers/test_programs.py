@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import errno
 import os
+import struct
 import subprocess
 
 import pytest
@@ -16,6 +17,7 @@ from pyview.handlers.caller import AT_FDCWD
 from pyview.handlers.directories import VIRTUAL
 from pyview.handlers.programs import HEAD, _script_line
 from pyview.verdicts import Block, Done, Real, Redirect, Renamed
+from pyview.view import Past, View
 
 NEWNS, NEWUSER, FS, UNTRACED = 0x20000, 0x10000000, 0x200, 0x00800000
 EMPTY_PATH = 0x1000
@@ -388,3 +390,40 @@ def test_what_a_task_shares_no_more(caller, call, args, notes):
     caller.notes.clear()
     play(caller.calls(call, *args), -errno.EPERM)
     assert caller.notes == []
+
+
+# -- another root --------------------------------------------------------------------------------
+
+
+def headed(name, size=64):
+    """The beginning of an ELF program with one segment: its interpreter's name."""
+    start = (2, 62, 1, 0, size, 0, 0, 64, 56, 1, 0, 0, 0)
+    header = b"\x7fELF\x02\x01\x01".ljust(16, b"\0") + struct.pack("<HHIQQQIHHHHHH", *start)
+    return header + struct.pack("<IIQQQQQQ", 3, 4, size + 56, 0, 0, len(name), len(name), 1) + name
+
+
+@pytest.fixture
+def elsewhere(tmp_path):
+    """A caller whose root is a directory."""
+    (tmp_path / "lib").mkdir()
+    for name in ("lib/ld.so", "program", "plain"):
+        (tmp_path / name).touch()
+    view = View()
+    view.mount("/", Past(view, view.epoch, str(tmp_path)))
+    caller = Nobody(view)
+    caller.heads[f"{tmp_path}/program"] = headed(b"/lib/ld.so\0")
+    caller.domain = view.covers()[-1].number
+    return caller
+
+
+def test_a_program_of_another_root_is_started_by_its_interpreter(elsewhere, tmp_path):
+    verdict, asked = play(elsewhere.calls("execve", "/program", 0, 0), 0)
+    assert verdict == Done()
+    assert asked[0] == Redirect({0: b"/its/copy\0"})
+    assert ("program", "/program", f"{tmp_path}/lib/ld.so") in elsewhere.notes
+    assert ("executes", -1, "/program") in elsewhere.notes
+
+
+def test_what_names_none_is_the_kernels_file(elsewhere, tmp_path):
+    _, asked = play(elsewhere.calls("execve", "/plain", 0, 0), 0)
+    assert asked[0] == Redirect({0: f"{tmp_path}/plain".encode() + b"\0"})
