@@ -89,7 +89,7 @@ def _answering(known: list[Line], name: str) -> Line | None:
 
 def _line(mount: Mount, parent: int, known: list[Line]) -> Line:
     target, source = _escaped(mount.target or "/"), _escaped(mount.source)
-    sort = "" if mount.kind == "none" else mount.kind or getattr(mount.owner, "name", "")
+    sort = mount.sort
     given = mount.options.split(",")
     words = [word for word in given if word and word not in ("ro", "rw", "bind")]
     how = "ro" if "ro" in given else "rw"

@@ -160,7 +160,7 @@ def _module_of(task: Task) -> str:
     mount = task.asked
     if mount is None:
         return ""
-    return mount.kind or getattr(mount.owner, "name", "") or mount.target
+    return mount.sort or mount.target
 
 
 def _quiet_peek(task: Task) -> Any:
@@ -198,7 +198,7 @@ def _who(task: Task, verdict: Any) -> str:
     if isinstance(verdict, At) and verdict.domain:
         domain = task.view.domain(verdict.domain)
         if domain is not None:
-            return cover_of(task.view, domain.prefix or "/").mount.kind or "bind"
+            return cover_of(task.view, domain.prefix or "/").mount.sort or "bind"
     if task.asked is not None and not isinstance(verdict, Real):
         return _module_of(task)
     return "kernel" if isinstance(verdict, Real) else "core"

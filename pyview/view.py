@@ -44,6 +44,11 @@ class Mount:
         #: the kernel's name of its root ("" for "/") when the tree only renames, else None
         self.root = _root(tree)
 
+    @property
+    def sort(self) -> str:
+        """Its type, or the module that asked for it; "" for a bind mount."""
+        return "" if self.kind == "none" else self.kind or getattr(self.owner, "name", "")
+
 
 def _root(tree: Tree) -> str | None:
     real = None if isinstance(tree, Past | Overlay) else checked_real(tree.real("/"))

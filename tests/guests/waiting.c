@@ -47,8 +47,8 @@ int main(void)
 	OK(pipe(ends));
 	child = OK(fork());
 	if (!child) { /* its child outlives it */
+		pid_t first = getpid();
 		if (!fork()) {
-			pid_t first = getppid();
 			while (getppid() == first)
 				pause_ms(1);
 			byte = access("/etc/passwd", R_OK) ? 'n' : 'y';

@@ -70,6 +70,17 @@ def test_a_traced_call_is_one_line(said, view):
     assert said() == '[100] access("/unreal/etc", R_OK) <redirected: unreal>\n'
 
 
+def test_a_mount_is_called_by_its_type_or_its_module(said, view):
+    view.mounts[1].kind, view.mounts[1].owner = "", type("Loaded", (), {"name": "mine"})()
+    number = cover_of(view, "/unreal").number
+    reports = Reports(said.fd, True, False)
+    reports.call(calling(view), At("/etc", number, {}))
+    view.mounts[1].kind = "none"
+    reports.call(calling(view), At("/etc", number, {}))
+    kinds = [line.rpartition("<")[2] for line in said().splitlines()]
+    assert kinds == ["redirected: mine>", "redirected: bind>"]
+
+
 def test_an_answer_is_shown(said, view):
     reports = Reports(said.fd, True, False)
     reports.call(calling(view), Emulate(-2))
