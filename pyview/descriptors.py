@@ -234,12 +234,16 @@ class Descriptors:
                     if other.key == opened.key:
                         other.pages = pages
                 self.refresh()
-        self._memory[os.fstat(pages.fd).st_ino] = opened.name
-        if len(self._memory) > REMEMBERED:
-            del self._memory[next(iter(self._memory))]
+        self.remember(pages.fd, opened.name)
         if writable:
             pages.file, pages.shared = opened.file, True
         return pages
+
+    def remember(self, fd: int, name: str) -> None:
+        """A memfd stands in for the file of this name, in memory too."""
+        self._memory[os.fstat(fd).st_ino] = name
+        if len(self._memory) > REMEMBERED:
+            del self._memory[next(iter(self._memory))]
 
     def mapped_name(self, inode: int) -> str | None:
         """The name of the file that a memfd is mapped in the place of."""

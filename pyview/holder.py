@@ -126,6 +126,7 @@ class Holder:
         finally:
             file.close()
         self.session.keep_until_done(self.tid, stand_in)
+        self.session.descriptors.remember(stand_in.fd, found.name)
         return stand_in.name
 
     def program_with(self, found: Found, at: Interpreter, name: str) -> str:

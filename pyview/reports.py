@@ -20,8 +20,8 @@ MODULES = os.path.join(HERE, "modules") + os.sep
 
 #: What says that nobody answers such a call: a module that has no such operation, or the core.
 REFUSALS = {errno.ENOSYS: "ENOSYS", errno.EOPNOTSUPP: "EOPNOTSUPP"}
-#: Other errnos that say so, of calls which on some files are not to be (docs/limits.md).
-BY_DESIGN = {("io_submit", errno.EINVAL): "EINVAL", ("chroot", errno.EPERM): "EPERM"}
+#: Other errnos that say so, of calls that can't be where no directory of the kernel's is.
+BY_DESIGN = {("chroot", errno.EPERM): "EPERM"}
 
 
 class Reports:

@@ -156,9 +156,9 @@ def test_what_was_refused_has_a_table_of_its_own(said, view):
     for number in (errno.ENOSYS, errno.EOPNOTSUPP, errno.EOPNOTSUPP, errno.ENOENT):
         reports.call(calling(view), Emulate(-number))
     reports.refused(calling(view), "its own filter")
-    caller = Nobody(view).calls("io_submit", 1, 1, 0)
+    caller = Nobody(view).calls("chroot", "/unreal")
     caller.asked = view.mounts[1]
-    reports.call(caller, Emulate(-errno.EINVAL))
+    reports.call(caller, Emulate(-errno.EPERM))
     kinds = [line.rpartition("<")[2] for line in said().splitlines()]
     assert kinds == [
         *["refused: core>"] * 3, "emulated: core>", "refused: its own filter>", "refused: unreal>"
@@ -170,7 +170,7 @@ def test_what_was_refused_has_a_table_of_its_own(said, view):
         ("2", "EOPNOTSUPP", "access", "core"),
         ("1", "ENOSYS", "access", "core"),
         ("1", "ENOSYS", "access", "its own filter"),
-        ("1", "EINVAL", "io_submit", "unreal"),
+        ("1", "EPERM", "chroot", "unreal"),
     }
     assert "1  emulated    access" in said()
 
