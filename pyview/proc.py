@@ -95,6 +95,23 @@ class Proc(Holder):
     def _virtual_file(self, record: Any, fd: int) -> OpenFile | None:
         return self.session.descriptors.find(core.emulated(record, fd))
 
+    def link_attributes(self, real: str, owner: tuple[int, int] | None) -> os.stat_result | None:
+        """lstat(2) of a link to an emulated file: its bits say how that was opened."""
+        match = re.fullmatch(MAGIC, real)
+        record = core.task(int(match.group(1))) if match is not None and match.group(3) else None
+        if match is None or record is None:
+            return None
+        opened = self._virtual_file(record, int(match.group(3)))
+        if opened is None:
+            return None
+        bits = {os.O_RDONLY: 0o500, os.O_WRONLY: 0o300}.get(opened.flags & os.O_ACCMODE, 0o700)
+        st = os.lstat(real)
+        mode = stat.S_IFLNK | (0 if opened.flags & O_PATH else bits)
+        uid, gid = owner or (st.st_uid, st.st_gid)
+        values = [mode, *st[1:4], uid, gid, *st[6:10], *(st.st_atime, st.st_mtime, st.st_ctime)]
+        values += [st.st_atime_ns, st.st_mtime_ns, st.st_ctime_ns]
+        return os.stat_result([*values, st.st_blksize, st.st_blocks, st.st_rdev])
+
     def _mapped_name(self, real: str, addresses: str) -> str | None:
         """What /proc/PID/map_files/ADDRESSES leads to."""
         maps = real.rpartition("/map_files/")[0] + "/maps"

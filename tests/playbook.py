@@ -61,6 +61,7 @@ class Nobody:
         self.listings: dict[int, bytes | None] = {}
         self.heads: dict[str, bytes] = {}  # the kernel's name of a program -> how it begins
         self.magic: dict[str, str] = {}  # a link of proc -> the view's name of its end
+        self.links: dict[str, os.stat_result] = {}  # a link of proc -> what it looks like
         self.texts: dict[str, bytes] = {}  # a file of proc -> what it says in the view
         self.maps: dict[int, str] = {}  # descriptor -> the list of maps it stands for
         self.queried: tuple[bytes, bytes, bytes] = (b"", b"", b"")
@@ -271,6 +272,9 @@ class Nobody:
 
     def proc_name(self, real: str) -> str | None:
         return self.magic.get(real)
+
+    def link_attributes(self, real: str, owner: tuple[int, int] | None) -> os.stat_result | None:
+        return self.links.get(real)
 
     def proc_text(self, real: str) -> bytes | None:
         return self.texts.get(real)

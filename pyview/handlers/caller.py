@@ -274,6 +274,12 @@ class Caller(Protocol):
     def proc_name(self, real: str) -> str | None:
         """What a link of proc says in the view; None when the link's own text is right."""
 
+    def link_attributes(self, real: str, owner: tuple[int, int] | None) -> os.stat_result | None:
+        """What lstat(2) says of a link of proc to an emulated file; None when it is no such link.
+
+        `owner`: its user and group, where they are the view's affair.
+        """
+
     def proc_text(self, real: str) -> bytes | None:
         """What a file of proc says in this view; None when that is what the kernel says."""
 

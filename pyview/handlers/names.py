@@ -116,8 +116,12 @@ def any_name(caller: Caller) -> Handler | Verdict:
         if len(found) < len(caller.call.paths()):
             raise _unnamed(caller, found[0])
         return trees.answer(caller, found)
-    if caller.call.op == "stat" and found:
-        owner = caller.owner_in_proc(found[0].real or "")
+    if caller.call.op == "stat" and found and (found[0].real or "").startswith("/proc/"):
+        real = found[0].real or ""
+        owner = caller.owner_in_proc(real)
+        st = caller.link_attributes(real, owner)
+        if st is not None:
+            return trees.told(caller, st, found[0].cover.mount)
         if owner is not None:
             return _owned_by(caller, changes, owner)
     if not changes:

@@ -24,7 +24,7 @@ from pyview.openfile import O_PATH, WRITES, Directory, OpenFile, completed
 from pyview.paths import Found
 from pyview.syscalls import Role
 from pyview.verdicts import At, Emulate, Handler, Opened, Request, Verdict, Work
-from pyview.view import covers
+from pyview.view import Mount, covers
 
 OURS = os.O_CLOEXEC | os.O_APPEND | os.O_NONBLOCK | os.O_SYNC | os.O_DIRECT  # not the tree's
 
@@ -168,9 +168,14 @@ def may(caller: Caller, found: Found, st: os.stat_result, wanted: int) -> None:
 # -- attributes ------------------------------------------------------------------------------------
 
 
-def _stat(caller: Caller, found: Found) -> Verdict:
+def told(caller: Caller, st: os.stat_result, mount: Mount) -> Emulate:
+    """The answer to stat(2) and its like of a file seen through a mount."""
     buffer = caller.args[caller.call.arg(Role.STRUCT_OUT)]
-    return Emulate(0, ((buffer, packed(caller, lstat(found), found.cover.mount)),))
+    return Emulate(0, ((buffer, packed(caller, st, mount)),))
+
+
+def _stat(caller: Caller, found: Found) -> Verdict:
+    return told(caller, lstat(found), found.cover.mount)
 
 
 def _access(caller: Caller, found: Found) -> Verdict:

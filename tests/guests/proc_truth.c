@@ -146,6 +146,17 @@ static void descriptors(void)
 	IS(strstr(said, "pos:\t5\n"));
 	IS(strstr(said, text("flags:\t0%o\n", O_RDWR | O_APPEND | O_CLOEXEC | 0100000)));
 	IS(strstr(said, "mnt_id:\t"));
+	static const struct { int flags, bits; } ways[] = {
+		{O_RDONLY, 0500}, {O_WRONLY, 0300}, {O_RDWR, 0700}, {O_PATH, 0}};
+	for (int n = 0; n < 4; n++) {
+		struct stat s;
+		fd = OK(open("mapped", ways[n].flags));
+		OK(lstat(text("/proc/self/fd/%d", fd), &s));
+		EQ(s.st_mode, S_IFLNK | ways[n].bits);
+		OK(fstatat(AT_FDCWD, text("/proc/thread-self/fd/%d", fd), &s, AT_SYMLINK_NOFOLLOW));
+		EQ(s.st_mode, S_IFLNK | ways[n].bits);
+		close(fd);
+	}
 }
 
 int main(void)

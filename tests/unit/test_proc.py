@@ -153,6 +153,25 @@ def test_an_emulated_descriptor_tells_where_it_is(task, record, session, monkeyp
     assert b"flags:\t010000000\n" in task.proc_text(name)
 
 
+@pytest.mark.parametrize(
+    ("flags", "bits"),
+    [(os.O_RDONLY, 0o500), (os.O_WRONLY, 0o300), (os.O_RDWR, 0o700), (proc.O_PATH, 0)],
+)
+def test_a_link_to_an_emulated_file_says_how_it_was_opened(
+    task, record, session, monkeypatch, opened, flags, bits
+):
+    name = f"/proc/{ME}/fd/{opened}"
+    assert task.link_attributes(name, None) is None
+    assert task.link_attributes(f"/proc/{ME}/cwd", None) is None
+    assert task.link_attributes("/proc/1/fd/0", None) is None
+    monkeypatch.setattr(session.descriptors, "find", lambda inode: SimpleNamespace(flags=flags))
+    st, real = task.link_attributes(name, (7, 8)), os.lstat(name)
+    assert (st.st_uid, st.st_gid) == (7, 8)
+    assert st.st_mode == stat.S_IFLNK | bits
+    assert (st.st_ino, st.st_dev, st.st_size) == (real.st_ino, real.st_dev, real.st_size)
+    assert (st.st_mtime_ns, st.st_rdev) == (real.st_mtime_ns, real.st_rdev)
+
+
 def test_root_may_look_for_others_and_not_more_than_they(task, monkeypatch):
     monkeypatch.setattr(os, "geteuid", lambda: 0)
     monkeypatch.setattr(Task, "uid", lambda self: 1000)

@@ -234,6 +234,13 @@ def test_the_kernel_says_how_it_can_not_be_opened(caller, flags):
     assert isinstance(play(caller.calls("open", name, flags))[0], Real)
 
 
+def test_a_link_of_proc_may_look_otherwise_in_a_view(caller):
+    name = f"/proc/{os.getpid()}/fd/0"
+    assert isinstance(play(caller.calls("lstat", name, 0x5000))[0], Real)
+    st = caller.links[name] = os.lstat("/")
+    assert play(caller.calls("lstat", name, 0x5000))[0] == Emulate(0, ((0x5000, pack_stat(st)),))
+
+
 # -- readlink ------------------------------------------------------------------------------------
 
 
