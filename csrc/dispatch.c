@@ -462,6 +462,8 @@ int pv_dispatch_traced(struct pv_task *t, struct pv_stop *s)
 	case SYS_dup3:
 	case SYS_close_range:
 		return PV_TO_PYTHON;
+	case SYS_epoll_ctl:          /* of a list of mounts that we made? */
+		return pv_mark_of(t, (int)s->args[2]) == PV_VIRTUAL ? PV_TO_PYTHON : PV_LET_RUN;
 	case SYS_ioctl:              /* PROCMAP_QUERY, of the kernel's maps or of ours? */
 		return (uint32_t)s->args[1] == PROCMAP_QUERY &&
 		       pv_mark_of(t, (int)s->args[0]) == PV_VIRTUAL ? PV_TO_PYTHON : PV_LET_RUN;

@@ -126,6 +126,7 @@ struct pv_task {
 	uint8_t child_leaves_users; /* its next child has a user name space of its own */
 	uint8_t foreign_child; /* its next child lives in name spaces of its own */
 	uint8_t stopped;     /* in a job-control stop */
+	uint8_t watching;    /* stops for epoll_ctl: it had a list of mounts open */
 	int exec_domain;     /* where the program being exec'ed lies */
 	int exec_place;      /* and its number in a virtual tree */
 	struct pv_task *next;

@@ -133,6 +133,7 @@ void pv_task_inherit(struct pv_task *child, struct pv_task *parent)
 	child->messages = parent->messages;
 	child->descriptors = parent->descriptors;
 	child->mapping = parent->mapping;
+	child->watching = parent->watching;
 	child->closing = parent->closing;
 	child->identified = parent->identified;
 	pv_assume(child, parent->child_leaves_users ? NULL : parent->identity);
@@ -180,6 +181,7 @@ void pv_task_exec(struct pv_task *t, int old, int *maps)
 		t->messages = o->messages;
 		t->descriptors = o->descriptors;
 		t->mapping = o->mapping;
+		t->watching = o->watching;
 		t->closing = o->closing;
 		t->identified = o->identified;
 		pv_assume(t, o->identity);

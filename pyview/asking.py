@@ -88,13 +88,13 @@ class Asking(Views):
             return self._mistaken(task, error).value
         return verdict.value if stored else -errno.EFAULT
 
-    def _prepared(self, stop: Stop) -> Procedure:
-        """Make a process ready to have emulated descriptors; its call then comes again."""
+    def _prepared(self, stop: Stop, prepare: Callable[[int], Procedure]) -> Procedure:
+        """Make a process ready for what its call will get; it then comes again."""
         tid, number = int(stop.tid), int(stop.nr)
         yield from stopped_by_us(tid, stop.listener, stop.id)
         regs = core.registers(tid)
         try:
-            yield from self._installer.stop_for_descriptors(tid)
+            yield from prepare(tid)
         except OSError as error:
             regs.value = -(error.errno or errno.EIO) & MASK
         else:

@@ -187,6 +187,12 @@ def mapping_tier(numbers: Mapping[str, int]) -> bytes:
     return program(actions, default=SECCOMP_RET_ALLOW)
 
 
+def watching_tier(numbers: Mapping[str, int]) -> bytes:
+    """For a process that has a list of mounts open: when it is about to watch it by epoll."""
+    adds = Action(TRACED, (When(1, "eq", (1,)),))  # EPOLL_CTL_ADD
+    return program({numbers["epoll_ctl"]: adds}, default=SECCOMP_RET_ALLOW)
+
+
 CLOSING = ("close", "close_range", "dup2", "dup3")
 
 

@@ -148,6 +148,10 @@ class Installer:
         """The same, for calls with descriptors."""
         yield from self._more(tid, "descriptors", "descriptor_tier")
 
+    def stop_for_watches(self, tid: int) -> Generator[Step, Any, None]:
+        """The same, for epoll_ctl."""
+        yield from self._more(tid, "watching", "watching_tier")
+
     def stop_for_mappings(self, tid: int) -> Generator[Step, Any, None]:
         """The same, for munmap and its like."""
         yield from self._more(tid, "mapping", "mapping_tier")

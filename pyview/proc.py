@@ -220,15 +220,14 @@ class Proc(Holder):
         core.mark_text(shown)
         return shown
 
-    def maps_of(self, fd: int) -> str:
-        """The file of proc that the caller's descriptor stands for; "" when it is no list of maps.
-
-        Only such a list as was made here: of the kernel's own the kernel knows all.
-        """
+    def text_of(self, fd: int) -> str:
+        """The file of proc whose text the caller's descriptor has; "" when it has none of ours."""
         if core.mark_of(self._record, fd) != core.VIRTUAL:
             return ""
-        real = stood_for(os.readlink(f"/proc/{self.tid}/fd/{fd}")) or ""
-        return real if real.endswith(("/maps", "/smaps")) else ""
+        return stood_for(os.readlink(f"/proc/{self.tid}/fd/{fd}")) or ""
+
+    def can_watch(self) -> bool:
+        return bool(self._record.watching)
 
     def maps_query(self, real: str, query: bytes) -> tuple[bytes, bytes, bytes]:
         with open(real, "rb", 0) as file:

@@ -39,6 +39,7 @@ from pyview.verdicts import (
     Redirect,
     Request,
     Verdict,
+    Watches,
     Work,
 )
 from pyview.view import View
@@ -328,9 +329,13 @@ class Tracer(Asking):
             os.close(verdict.fd)
         elif isinstance(verdict, Opened):
             if verdict.object is None:
-                self._begin(int(stop.tid), self._prepared(stop), stop)
+                self._begin(
+                    int(stop.tid), self._prepared(stop, self._installer.stop_for_descriptors), stop
+                )
             else:
                 self.emulation.give(stop, verdict)
+        elif isinstance(verdict, Watches):
+            self._begin(int(stop.tid), self._prepared(stop, self._installer.stop_for_watches), stop)
         elif isinstance(verdict, Asleep):
             self._begin(int(stop.tid), self._sleep(int(stop.tid), verdict), stop)
         else:

@@ -75,6 +75,11 @@ class Opened(NamedTuple):
     cloexec: bool = False
 
 
+class Watches(NamedTuple):
+    """The caller's process must first be made to stop where it watches a file; then its call comes
+    again."""
+
+
 class Asleep(NamedTuple):
     """The caller sleeps, and signals wake it as they do in any call, until `on` is awoken.
 
@@ -88,7 +93,7 @@ class Again(NamedTuple):
     """After a request has run another call in its place, the caller makes its call once more."""
 
 
-Verdict = Again | Real | Emulate | At | Give | Done | Opened | Asleep
+Verdict = Again | Real | Emulate | At | Give | Done | Opened | Watches | Asleep
 
 
 class Redirect(NamedTuple):

@@ -63,7 +63,8 @@ class Nobody:
         self.magic: dict[str, str] = {}  # a link of proc -> the view's name of its end
         self.links: dict[str, os.stat_result] = {}  # a link of proc -> what it looks like
         self.texts: dict[str, bytes] = {}  # a file of proc -> what it says in the view
-        self.maps: dict[int, str] = {}  # descriptor -> the list of maps it stands for
+        self.stands_for: dict[int, str] = {}  # descriptor -> the file of proc it has the text of
+        self.watching = False
         self.queried: tuple[bytes, bytes, bytes] = (b"", b"", b"")
         self.sockets: dict[bytes, bytes | None] = {}
         self.names: dict[tuple[int, bool], bytes] = {}  # (descriptor, peer) -> the kernel's name
@@ -283,8 +284,11 @@ class Nobody:
         self.notes.append(("file", data, real))
         return 77
 
-    def maps_of(self, fd: int) -> str:
-        return self.maps.get(fd, "")
+    def text_of(self, fd: int) -> str:
+        return self.stands_for.get(fd, "")
+
+    def can_watch(self) -> bool:
+        return self.watching
 
     def maps_query(self, real: str, query: bytes) -> tuple[bytes, bytes, bytes]:
         self.notes.append(("query", real, query))

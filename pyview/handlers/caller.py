@@ -286,8 +286,11 @@ class Caller(Protocol):
     def proc_file(self, data: bytes, real: str) -> int:
         """A descriptor of the core for a file with these bytes that stands for one of proc."""
 
-    def maps_of(self, fd: int) -> str:
-        """The list of maps in proc that its descriptor stands for; "" when it is none of ours."""
+    def text_of(self, fd: int) -> str:
+        """The file of proc whose text its descriptor has; "" when it has none of ours."""
+
+    def can_watch(self) -> bool:
+        """Whether its process stops when it is about to watch such a text."""
 
     def maps_query(self, real: str, query: bytes) -> tuple[bytes, bytes, bytes]:
         """What the kernel says to PROCMAP_QUERY of that list: the structure, a name, a build id.

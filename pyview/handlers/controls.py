@@ -12,13 +12,14 @@ from pyview.abi import ioctl as requests
 from pyview.abi.words import as_fd
 from pyview.api import refuse
 from pyview.handlers import mapping
-from pyview.handlers.caller import Caller
+from pyview.handlers.caller import AT_FDCWD, Caller
 from pyview.handlers.files import opened, perform
 from pyview.locks import EVERYTHING, LOCKS, Lock, Range, Wait
 from pyview.openfile import O_LARGEFILE, O_PATH, READS, SETTABLE, WRITES, OpenFile
 from pyview.syscalls import PROCMAP_QUERY
-from pyview.verdicts import Again, Asleep, Emulate, Handler, Locks, Real, Redirect, Verdict
+from pyview.verdicts import Again, Asleep, Done, Emulate, Handler, Locks, Real, Redirect, Verdict
 
+EPOLL_CTL_ADD = 1
 F_GETFL, F_SETFL, F_GETLK, F_SETLK, F_SETLKW = 3, 4, 5, 6, 7
 F_SETOWN, F_GETOWN, F_SETSIG, F_GETSIG, F_SETOWN_EX, F_GETOWN_EX = 8, 9, 10, 11, 15, 16
 F_SETPIPE_SZ, F_GETPIPE_SZ, F_ADD_SEALS = 1031, 1032, 1033
@@ -184,6 +185,19 @@ def flock(caller: Caller) -> Verdict:
     return Emulate(0)
 
 
+def _watched(caller: Caller, text: str) -> Handler:
+    """A list of mounts is watched for changes: by the kernel's own, for a text has none."""
+    fd = as_fd(caller.args[2])
+    how = os.O_RDONLY | os.O_CLOEXEC
+    new = yield Redirect({0: AT_FDCWD, 1: os.fsencode(text) + b"\0", 2: how, 3: 0}, "openat")
+    if new >= 0:
+        closes = os.O_CLOEXEC if caller.closes_at_exec(fd) else 0
+        yield Redirect({0: new, 1: fd, 2: closes}, "dup3")
+        yield Redirect({0: new}, "close")
+    yield Redirect({})
+    return Done()
+
+
 def ioctl(caller: Caller) -> Handler | Verdict:
     """ioctl: what concerns the descriptor is answered here, all else by the file."""
     file = opened(caller)
@@ -239,9 +253,13 @@ def _asked(caller: Caller, file: OpenFile, request: int, argument: int) -> Handl
     return Emulate(0, ((argument, out),) if out else ())
 
 
-def epoll_ctl(caller: Caller) -> Verdict:
+def epoll_ctl(caller: Caller) -> Handler | Verdict:
     """epoll_ctl: what is always ready can't be watched."""
     file, epoll = opened(caller, 2), opened(caller)
+    if file is None and epoll is None and caller.args[1] == EPOLL_CTL_ADD:
+        text = caller.text_of(as_fd(caller.args[2]))
+        if text.endswith("/mountinfo"):
+            return _watched(caller, text)
     if any(one is not None and one.flags & O_PATH for one in (file, epoll)):
         raise refuse(errno.EBADF)
     if epoll is None and (file is None or file.polls):

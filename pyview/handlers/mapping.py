@@ -145,8 +145,8 @@ def query(caller: Caller) -> Verdict:
 
     Errors: ENOTTY, EFAULT, EINVAL, E2BIG, ENOENT, ENAMETOOLONG.
     """
-    real = caller.maps_of(as_fd(caller.args[0]))
-    if not real:
+    real = caller.text_of(as_fd(caller.args[0]))
+    if not real.endswith(("/maps", "/smaps")):
         return Real()
     argument = caller.args[2]
     size = int.from_bytes(_all(caller, argument, 8), "little")

@@ -3,6 +3,7 @@
  * job is stopped, files have the names they were opened by.  However one gets to the file of proc. */
 #include "guest.h"
 #include <poll.h>
+#include <sys/epoll.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
 
@@ -99,6 +100,25 @@ static void mounts(void)
 	IS(OK(poll(&changed, 1, 0)) >= 0);
 	SAME(target(text("/proc/self/fd/%d", fd)), text("/proc/%d/mountinfo", getpid()));
 	SAME(get(text("/proc/self/fd/%d", fd)), get("/proc/self/mountinfo"));
+	struct epoll_event event = {.events = EPOLLPRI | EPOLLET}, got; /* as libmount watches it */
+	int poller = OK(epoll_create1(0)), kept = OK(dup(fd));
+	OK(epoll_ctl(poller, EPOLL_CTL_ADD, fd, &event));
+	ERR(epoll_ctl(poller, EPOLL_CTL_ADD, fd, &event), EEXIST);
+	EQ(fcntl(fd, F_GETFD), 0);
+	IS(OK(epoll_wait(poller, &got, 1, 0)) >= 0);
+	OK(epoll_ctl(poller, EPOLL_CTL_DEL, fd, &event));
+	IS(strstr(get(text("/proc/self/fd/%d", kept)), loaded() ? "/unreal " : "/proc "));
+	close(kept);
+	close(poller);
+	close(fd);
+	fd = OK(open("/proc/self/mountinfo", O_RDONLY | O_CLOEXEC));
+	poller = OK(epoll_create1(0));
+	OK(epoll_ctl(poller, EPOLL_CTL_ADD, fd, &event));
+	EQ(fcntl(fd, F_GETFD), FD_CLOEXEC);
+	int status = OK(open("/proc/self/status", O_RDONLY));
+	ERR(epoll_ctl(poller, EPOLL_CTL_ADD, status, &event), EPERM);
+	close(status);
+	close(poller);
 	close(fd);
 }
 

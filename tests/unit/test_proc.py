@@ -190,9 +190,9 @@ def test_a_text_is_a_file_that_says_what_it_stands_for(task, record):
         assert caught.value.errno == errno.EBADF
         assert not os.get_inheritable(fd)
         assert stat.S_IMODE(os.fstat(fd).st_mode) == 0o444
-        assert task.maps_of(fd) == ""
+        assert task.text_of(fd) == ""
         record.marks[fd] = core.VIRTUAL
-        assert task.maps_of(fd) == "/proc/7/maps"
+        assert task.text_of(fd) == "/proc/7/maps"
         assert task.proc_name(f"/proc/{ME}/fd/{fd}") == "/proc/7/maps"
     finally:
         os.close(fd)

@@ -18,7 +18,7 @@ from pyview.api import refuse as error
 from pyview.handlers import controls
 from pyview.locks import Locks
 from pyview.openfile import O_PATH, OpenFile
-from pyview.verdicts import Asleep, Emulate, Real, Work
+from pyview.verdicts import Asleep, Done, Emulate, Real, Redirect, Work
 from pyview.view import Mount
 
 R, W, RW = os.O_RDONLY, os.O_WRONLY, os.O_RDWR
@@ -420,3 +420,39 @@ def test_a_descriptor_of_the_kernels_is_the_kernels():
     caller = Nobody()
     for call in ("fcntl", "ioctl", "flock", "epoll_ctl"):
         assert play(caller.calls(call, 3, 3, 4)) == (Real(), [])
+
+
+# -- a list of mounts that is watched --------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("inheritable", "flag"), [(True, 0), (False, os.O_CLOEXEC)])
+def test_the_kernels_list_of_mounts_is_watched_in_the_place_of_a_text(inheritable, flag):
+    caller = Nobody()
+    caller.inheritable = inheritable
+    caller.stands_for[5] = "/proc/7/mountinfo"
+    verdict, requests = play(caller.calls("epoll_ctl", 3, 1, 5, 0x5000), 9, 5, 0, 0)
+    assert verdict == Done()
+    how = os.O_RDONLY | os.O_CLOEXEC
+    assert requests == [
+        Redirect({0: -100, 1: b"/proc/7/mountinfo\0", 2: how, 3: 0}, "openat"),
+        Redirect({0: 9, 1: 5, 2: flag}, "dup3"),
+        Redirect({0: 9}, "close"),
+        Redirect({}),
+    ]
+
+
+def test_where_it_cannot_be_opened_the_text_stays():
+    caller = Nobody()
+    caller.stands_for[5] = "/proc/7/mountinfo"
+    verdict, requests = play(
+        caller.calls("epoll_ctl", 3, 1, 5, 0x5000), -errno.EMFILE, -errno.EPERM
+    )
+    assert verdict == Done()
+    assert requests[1:] == [Redirect({})]
+
+
+@pytest.mark.parametrize(("text", "op"), [("/proc/7/mounts", 1), ("/proc/7/mountinfo", 2), ("", 1)])
+def test_other_watches_are_the_kernels(text, op):
+    caller = Nobody()
+    caller.stands_for[5] = text
+    assert play(caller.calls("epoll_ctl", 3, op, 5, 0x5000))[0] == Real()

@@ -234,7 +234,7 @@ def asked(size=104, name_size=4096, name=NAME, more=b""):
 
 def querying(data, name=b"/usr/lib/x\0", build=b"id"):
     caller = Nobody()
-    caller.maps[5] = "/proc/7/maps"
+    caller.stands_for[5] = "/proc/7/maps"
     caller.memory[ARGUMENT] = data
     found = bytearray(asked(104, len(name), 0x1111))
     found[24:32] = (AT - 5).to_bytes(8, "little")
@@ -284,5 +284,5 @@ def test_later_kernels_questions_are_answered_as_far_as_they_are_known():
 
 def test_other_files_are_the_kernels_to_ask():
     caller = querying(asked())
-    caller.maps.clear()
+    caller.stands_for.clear()
     assert play(caller)[0] == Real()

@@ -11,7 +11,7 @@ from playbook import play
 
 from pyview.abi.stat import pack_stat
 from pyview.handlers.caller import AT_FDCWD
-from pyview.verdicts import At, Done, Emulate, Give, Real, Redirect
+from pyview.verdicts import At, Done, Emulate, Give, Real, Redirect, Watches
 
 AT_NOFOLLOW, AT_FOLLOW, AT_EMPTY = 0x100, 0x400, 0x1000
 BENEATH, IN_ROOT = 0x08, 0x10
@@ -225,6 +225,14 @@ def test_a_file_of_proc_may_say_something_else_in_a_view(caller):
     verdict, _ = play(caller.calls("open", name, os.O_RDONLY | os.O_CLOEXEC))
     assert verdict == Give(77, True)
     assert caller.notes == [("file", b"text", name)]
+
+
+def test_who_opens_a_list_of_mounts_may_watch_it(caller):
+    name = f"/proc/{os.getpid()}/mountinfo"
+    caller.texts[name] = b"text"
+    assert play(caller.calls("open", name, os.O_RDONLY))[0] == Watches()
+    caller.watching = True
+    assert play(caller.calls("open", name, os.O_RDONLY))[0] == Give(77, False)
 
 
 @pytest.mark.parametrize("flags", [os.O_RDWR, os.O_WRONLY, os.O_DIRECTORY, os.O_TRUNC])
