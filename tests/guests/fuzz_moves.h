@@ -39,6 +39,7 @@ static void touch(unsigned char *volatile start, size_t length, bool writes)
 	int number = sigsetjmp(fault, 1);
 
 	guarded = 1;
+	written |= writes;
 	if (!number) {
 		for (; at < length; at += PAGE) {
 			if (writes)

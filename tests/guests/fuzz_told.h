@@ -40,9 +40,13 @@ static void say_text(const char *text, size_t length, size_t most)
 	say_bytes(text, length);
 }
 
+static bool written; /* by mapping: when that changes st_mtime is not the same (docs/limits.md) */
+
 /* A moment that a call has set, or one of this run. */
 static void say_time(int64_t seconds, long nanoseconds)
 {
+	if (emulated && written)
+		return;
 	if (llabs((long long)(seconds - time(NULL))) < 1000000)
 		say(" now");
 	else
