@@ -3,13 +3,15 @@
 # make test     run the tests, as an ordinary user (ARGS='tests/unit -k view' to choose)
 # make check    what a reviewer should not have to say: style, types, imports, warnings (-k: all of it)
 # make bench    measure against the native system and others' tools (ARGS='--quick', '--write README.md')
+# make fuzz     fuzz the C files with clang's libFuzzer, as an ordinary user (ARGS=600: so many seconds)
+# make soak     a view that is busy for ten minutes (ARGS=60: one), as an ordinary user
 # make docs     write the generated pages again
 # make clean    remove what the others made
 
 ARGS =
 PY = .venv/bin/python
 
-.PHONY: demo test bench docs venv clean \
+.PHONY: demo test bench fuzz soak docs venv clean \
 	check check-style check-types check-imports check-pages check-warnings
 
 demo:
@@ -43,6 +45,12 @@ check-warnings: venv
 
 bench:
 	@tools/bench.sh $(ARGS)
+
+fuzz: venv
+	@tools/fuzz.sh $(ARGS)
+
+soak: venv
+	@$(PY) tests/soak.py $(ARGS)
 
 docs: venv
 	$(PY) tools/syscalls_doc.py

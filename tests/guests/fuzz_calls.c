@@ -95,7 +95,7 @@ static void tell(const struct call *call, long value)
 		keep_inside((int)value);
 	if (strstr(call->name, "chdir") || !strncmp(call->name, "rename", 6) || strstr(call->name, "rmdir") ||
 	    strstr(call->name, "unlink"))
-		come_back();
+		come_back(!strncmp(call->name, "rename", 6));
 	for (unsigned i = 0; i < offsets_used; i++)
 		say(" at %lld", (long long)*offsets[i]);
 }

@@ -120,13 +120,14 @@ static void keep_inside(int fd)
 	close(fd);
 }
 
-/* What is removed has no name: where its ".." leads is lost in some worlds. */
-static void come_back(void)
+/* What is removed has no name: where its ".." leads is lost in some worlds.  `replaced`: a name may be
+ * another's now, and to a virtual tree an open directory is its name. */
+static void come_back(bool replaced)
 {
 	struct stat st;
 
 	for (int fd = 0; fd < OUTPUT; fd++)
-		if (!fstat(fd, &st) && S_ISDIR(st.st_mode) && !st.st_nlink) {
+		if (!fstat(fd, &st) && S_ISDIR(st.st_mode) && (!st.st_nlink || (emulated && replaced))) {
 			say(" closed %d", fd);
 			close(fd);
 		}
