@@ -36,6 +36,7 @@ COMMANDS = {
     "sudo": "sudo",
     "vu_mkcow": "vu_mkcow",
     "vu_moo": "vu_moo",
+    "vutry": "vutry",
 }
 
 
@@ -59,6 +60,8 @@ def main(argv: list[str] | None = None) -> int:
     except KeyboardInterrupt:
         return 130
     except OSError as error:
-        warn(program, ": ".join(filter(None, (error.filename, error.strerror or str(error)))))
+        name = error.filename
+        name = os.fsdecode(name) if isinstance(name, str | bytes) else None
+        warn(program, ": ".join(filter(None, (name, error.strerror or str(error)))))
         return 1
     return status

@@ -36,7 +36,7 @@ def enter(settings: Settings, *, child: bool = False) -> NoReturn:
     if settings.preload:
         request("insmod", "", *settings.preload)
     for spec in settings.mounts:
-        request("mount", *mount_words(spec))
+        request("mount", *(mount_words(spec) if isinstance(spec, str) else spec))
     environment = surroundings(dict(os.environ))
     if not settings.norc:
         for path in rc_files(settings.rc, child):

@@ -10,7 +10,7 @@ class Settings:
     argv     the command and its arguments; never empty
     name     of the view, "" for none
     preload  module specifications ("name,key=value,flag"), paths made absolute
-    mounts   "TYPE:SRC:TARGET[:OPTS]", as typed
+    mounts   "TYPE:SRC:TARGET[:OPTS]", as typed; or the words of a mount request
     rc       the file to run instead of the usual ones, or None
     norc     run no rc file at all
     debug    debug tags ("+s", "m"...), as typed
@@ -27,7 +27,7 @@ class Settings:
         self.argv = argv
         self.name = ""
         self.preload: list[str] = []
-        self.mounts: list[str] = []
+        self.mounts: list[str | tuple[str, ...]] = []
         self.rc: str | None = None
         self.norc = False
         self.debug: list[str] = []

@@ -20,8 +20,11 @@ ONLY_OUTERMOST = ("trace", "summary", "output")  # the core has one trace, for a
 
 def main(program: str, arguments: list[str]) -> int:
     settings = parse(program, arguments)
-    if isinstance(settings, int):
-        return settings
+    return settings if isinstance(settings, int) else start(settings)
+
+
+def start(settings: Settings) -> NoReturn:
+    """Become the command in a new view; inside a view, in a child view."""
     if _outermost():
         from pyview.launch import run
 

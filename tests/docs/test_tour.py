@@ -92,6 +92,11 @@ def test_identity_is_as_it_is_written(tmp_path):
     happens_as_written("identity.md", tmp_path)
 
 
+@pytest.mark.needs("user")
+def test_vutry_is_as_it_is_written(tmp_path):
+    happens_as_written("vutry.md", tmp_path)
+
+
 def test_steps_reads_commands_and_their_outputs():
     page = "x\n```console\n$ a\nb\nc\n$ d\n```\n$ not this\n```console\n$ e\nf\n```\n"
     assert steps(page) == [("a", "b\nc\n"), ("d", ""), ("e", "f\n")]

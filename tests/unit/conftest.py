@@ -9,6 +9,7 @@ import threading
 from types import SimpleNamespace
 
 import pytest
+from trials import command, there
 
 from pyview import control, tracer
 from pyview import core as door
@@ -21,6 +22,8 @@ from pyview.syscalls import BY_NAME
 from pyview.task import Task
 from pyview.tracer import Tracer
 from pyview.view import View
+
+__all__ = ["command", "there"]  # fixtures of vutry
 
 
 class FakeCore:

@@ -17,7 +17,7 @@ ROOT = Path(cli.__file__).parents[1]
 
 
 # What does its work also where there is no view.
-ANYWHERE = {"pyview", "mount", "umount", "sudo", "vu_mkcow", "vu_moo"}
+ANYWHERE = {"mount", "pyview", "sudo", "umount", "vu_mkcow", "vu_moo", "vutry"}
 
 
 @pytest.mark.parametrize("program", sorted(set(cli.COMMANDS) - ANYWHERE))

@@ -1,0 +1,80 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Runs a command in a view whose `/` is copied to a directory when it is written to."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+from types import FrameType
+
+from pyview.commands import Failure, warn
+from pyview.settings import Settings
+from pyview.trying.state import Directory
+
+TYPE_CHECKING = False  # typing's own costs 5 ms
+if TYPE_CHECKING:
+    from typing import NoReturn
+
+#: Meant for the command, which has the terminal with us; we only wait for it.
+COMMANDS_OWN = (signal.SIGINT, signal.SIGQUIT)
+PASSED_ON = (signal.SIGTERM, signal.SIGHUP)
+
+
+def run(program: str, directory: Directory, argv: list[str]) -> int:
+    """Run it, and wait for its end; its exit status as a shell has it.
+
+    The command is in our process group: ^C and ^Z are for it as well as for us, and terminals,
+    pipes and the working directory are what they would be without us.
+    """
+    sys.stdout.flush()
+    heard, told = os.pipe()
+    pid = os.fork()
+    if pid == 0:
+        os.close(heard)
+        _become(program, directory, argv, told)
+    os.close(told)
+    before = {number: signal.signal(number, signal.SIG_IGN) for number in COMMANDS_OWN}
+
+    def pass_on(number: int, _frame: FrameType | None) -> None:
+        os.kill(pid, number)
+
+    before |= {number: signal.signal(number, pass_on) for number in PASSED_ON}
+    try:
+        status = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
+        refused = os.read(heard, 4096)
+    finally:
+        os.close(heard)
+        for number, handler in before.items():
+            signal.signal(number, handler)
+    if refused:
+        raise Failure(status, os.fsdecode(refused))
+    return status if status >= 0 else 128 - status
+
+
+def _become(program: str, directory: Directory, argv: list[str], told: int) -> NoReturn:
+    """In the child: a view, and the command in it."""
+    from pyview.commands.pyview import start
+
+    status = 1
+    try:
+        start(settings_for(directory, argv))
+    except Failure as failure:
+        status = failure.status
+        os.write(told, os.fsencode(failure.text)[:4096])
+    except BaseException as error:
+        warn(program, str(error) or type(error).__name__)
+    finally:
+        os._exit(status)
+
+
+def settings_for(directory: Directory, argv: list[str]) -> Settings:
+    """The layers, the oldest first, then the directory over them."""
+    settings = Settings(argv)
+    settings.preload = ["viewfs"]
+    root = directory.about["root"]
+    for layer in directory.about["layers"]:
+        settings.mounts.append(("", "viewfs", "merge", layer, root))
+    settings.mounts.append(("", "viewfs", "cow", directory.name, root))
+    settings.norc = True  # what an rc file mounts would lie over it
+    return settings

@@ -1,0 +1,215 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""What vutry itself keeps beside an upper directory: about its runs, and what the host was then.
+
+    .-/lock       the view's: locked by whoever uses the directory
+    .-/try.json   lower root, layers, the last command, when it began
+    .-/try.base   what the host had under each changed name when the command ended
+    .-/try.undo, .-/try.commit, .-/try.done, .-/try.kept/   a commit that is under way (journal.py)
+
+The host's clock is the ctime of its files, so the begin of a run is the ctime of a file of ours.
+"""
+
+from __future__ import annotations
+
+import errno
+import fcntl
+import json
+import os
+import signal
+from types import FrameType
+from typing import Any
+
+from pyview.abi import upper
+from pyview.trying.changes import Change, Scan, walk
+from pyview.trying.trees import Merged, Plain, Tree, Upper
+
+VERSION = 1
+LOCK, ABOUT, BASE = b"lock", b"try.json", b"try.base"
+PATIENCE = 2.0  # seconds in which a core that has lost its last process must have gone
+CHANGED = b"!"  # in the base: the host's was changed while the command ran
+
+
+class InUse(Exception):
+    """A view, or another vutry, uses the directory; the text says who when they said so."""
+
+
+class Directory:
+    """One upper directory of ours, or a view's that becomes one."""
+
+    def __init__(self, name: str) -> None:
+        """Raises OSError(ENOTDIR, ENOENT) when it is no directory."""
+        self.name = os.path.realpath(name)
+        self.raw = os.fsencode(self.name)
+        if not os.path.isdir(self.raw):
+            code = errno.ENOTDIR if os.path.lexists(self.raw) else errno.ENOENT
+            raise OSError(code, os.strerror(code), name)
+        self._lock = -1
+        self.about: dict[str, Any] = {
+            "version": VERSION, "root": "/", "layers": [], "temporary": False, "first": 0,
+            "stamp": 0,
+            "running": False, "command": [], "status": None,
+        }  # fmt: skip
+        try:
+            with open(self.own(ABOUT), "rb") as file:
+                self.about |= json.load(file)
+        except FileNotFoundError:
+            pass
+
+    def own(self, name: bytes) -> bytes:
+        """A file of ours, or of the view's, beside the changes."""
+        return self.raw + b"/" + upper.OWN + b"/" + name
+
+    @property
+    def is_upper(self) -> bool:
+        """False for a directory that no view has used."""
+        return os.path.isdir(self.own(b""))
+
+    def lock(self, patience: float = PATIENCE) -> None:
+        """Keep views and others off.  Raises InUse when they don't leave in time."""
+        self._lock = os.open(self.own(LOCK), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        try:
+            if patience > 0:
+                _flock_within(self._lock, patience)
+            else:
+                fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except (BlockingIOError, TimeoutError):
+            who = os.pread(self._lock, 200, 0).decode(errors="replace").strip()
+            self.unlock()
+            raise InUse(who) from None
+
+    def unlock(self) -> None:
+        """Let others use it."""
+        if self._lock >= 0:
+            os.close(self._lock)
+            self._lock = -1
+
+    def save(self) -> None:
+        """Write what it is about, at once and whole."""
+        replaced(self.own(ABOUT), json.dumps(self.about, indent=1).encode() + b"\n")
+
+    def begin(self, command: list[str], layers: list[str]) -> None:
+        """A command is about to run in it."""
+        os.makedirs(self.own(b"i"), 0o700, exist_ok=True)
+        self.about |= {"command": command, "layers": layers, "status": None, "running": True}
+        self.save()
+        self.about["stamp"] = os.stat(self.own(ABOUT)).st_ctime_ns
+        self.about["first"] = self.about["first"] or self.about["stamp"]
+        self.save()
+
+    def top(self) -> Upper:
+        return Upper(self.raw)
+
+    def lower(self) -> Tree:
+        """What it was made over: the root, and the layers that are there still."""
+        tree: Tree = Plain(os.fsencode(self.about["root"]))
+        for layer in self.about["layers"]:
+            if os.path.isdir(layer):
+                tree = Merged(Upper(os.fsencode(layer)), tree)
+        return tree
+
+    # -- what the host was -------------------------------------------------------------------------
+
+    def ended(self, status: int | None, found: Scan, lower: Tree) -> None:
+        """The command has ended: remember what the host has under the names that it changed."""
+        known, orphans = self.base(), found.orphans()
+        for change in found.changes:
+            for key, path in host_paths(change):
+                if key not in known:
+                    late = self.is_late(newest(lower, path, change))
+                    known[key] = CHANGED if late else self.signature(lower, path, change)
+            if change.path in orphans and change.host is not None:
+                known[change.host] = CHANGED
+        self._remember(known)
+        self.about |= {"running": False, "status": status}
+        self.save()
+
+    def again(self, changes: list[Change], lower: Tree) -> None:
+        """We have touched what these changes are about ourselves: remember it as it is now."""
+        known = self.base()
+        for change in changes:
+            for key, path in host_paths(change):
+                known[key] = self.signature(lower, path, change)
+        self._remember(known)
+
+    def is_late(self, ctime: int) -> bool:
+        """Something of the host was changed after the last command began."""
+        stamp: int = self.about["stamp"]
+        return 0 < stamp <= ctime
+
+    def signature(self, lower: Tree, path: bytes, change: Change) -> bytes:
+        """By what we know a file again, as it was.  A directory that stays: whatever is in it.
+
+        Over layers, what a commit of the layer would make is the same file.
+        """
+        node = lower.look(path)
+        if node is None:
+            return b"-"
+        if node.is_dir:
+            inside = 0 if self.about["layers"] else newest(lower, path, change)
+            return b"d %o %d %d %d" % (node.mode, node.uid, node.gid, inside)
+        if self.about["layers"]:
+            return b"~%s %x %d %d" % (node.kind.encode(), node.rdev, node.size, node.mtime)
+        return b"%s %x %x %d" % (node.kind.encode(), node.dev, node.ino, node.ctime)
+
+    def _remember(self, known: dict[bytes, bytes]) -> None:
+        text = b"".join(path + b"\0" + value + b"\0" for path, value in known.items())
+        replaced(self.own(BASE), text)
+
+    def base(self) -> dict[bytes, bytes]:
+        """Key of `host_paths` -> signature when the command had ended."""
+        try:
+            with open(self.own(BASE), "rb") as file:
+                words = file.read().split(b"\0")[:-1]
+        except FileNotFoundError:
+            return {}
+        return dict(zip(words[::2], words[1::2], strict=True))
+
+
+def host_paths(change: Change) -> list[tuple[bytes, bytes]]:
+    """The names on the host that a change is about, each with its key in the base.
+
+    A key that begins with a slash is for what is renamed: whatever is in that goes with it.
+    """
+    found = [] if change.host is None else [(change.host, change.host)]
+    return found if change.origin is None else [*found, (b"/" + change.origin, change.origin)]
+
+
+def newest(lower: Tree, path: bytes, change: Change) -> int:
+    """When the host's object was last changed, in ns; of a directory that goes, all in it."""
+    node = lower.look(path)
+    if node is None:
+        return 0
+    if not node.is_dir:
+        return node.ctime
+    if path == change.host and (change.new is None or change.retyped or change.origin):
+        return max(inner.ctime for _, inner in walk(lower, path))
+    return 0
+
+
+def replaced(name: bytes, data: bytes) -> None:
+    """Write a small file so that there is always the old one or the new one."""
+    part = name + b".new"
+    try:
+        with open(part, "wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        os.rename(part, name)
+    except OSError:
+        os.unlink(part)
+        raise
+
+
+def _flock_within(fd: int, seconds: float) -> None:
+    """flock(2), for some time only.  Raises TimeoutError."""
+
+    def ring(_number: int, _frame: FrameType | None) -> None:
+        raise TimeoutError
+
+    before = signal.signal(signal.SIGALRM, ring)
+    signal.setitimer(signal.ITIMER_REAL, seconds, seconds)
+    try:
+        fcntl.flock(fd, fcntl.LOCK_EX)
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)
