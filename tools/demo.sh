@@ -1,7 +1,7 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0-or-later
 # Build pyview into .venv and show its first jobs: a view in which the file tree appears again, where
-# a project comes out as it does outside; and a file that is a disk.
+# a project comes out as it does outside; a file that is a disk; and what a command would change.
 
 set -eu
 cd "$(dirname "$0")/.."
@@ -52,3 +52,11 @@ echo "$ pyview bash"
 pyview bash "$work/story"
 printf '\n$ %s   # outside again\n' "$work/project/hello"
 "$work/project/hello"
+
+say() {
+	printf '\n$ %s\n' "$*"
+	eval "$*"
+}
+say "vutry -D \$WORK/tried sh -c 'echo new >/etc/new; rm /etc/services' </dev/null"
+say 'ls /etc/new || ls /etc/services   # nothing has changed' 2>&1
+say "vutry discard \$WORK/tried"
