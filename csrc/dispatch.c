@@ -450,6 +450,10 @@ int pv_dispatch_traced(struct pv_task *t, struct pv_stop *s)
 	    (changes_file(s->nr) || (asks_file(s->nr) && claimed(t, s->args[0]))))
 		return PV_TO_PYTHON;
 	switch (s->nr) {
+	case SYS_ptrace:
+	case SYS_wait4:
+	case SYS_waitid:
+		return PV_TO_PYTHON;
 	case SYS_io_submit:          /* its descriptors are in memory */
 		return PV_TO_PYTHON;
 	case SYS_munmap:

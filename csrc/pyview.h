@@ -51,16 +51,22 @@ enum pv_kind {
 	PV_READY,            /* a watched descriptor (`tid`) is readable */
 	PV_NOTICE,           /* the listener: a call waits for its answer; `message`: the task's
 	                      * memory can't be read, it executes a file that it may not read */
-	PV_TRACED,           /* a call stopped for the tracer, before it runs */
+	PV_TRACED,           /* a call stopped for the tracer, before it runs; `message`: what the
+	                      * filter said, PV_SECCOMP_OURS or a word of the program's own filter */
 	PV_ENTRY, PV_EXIT,   /* around a call that was resumed with pv_resume(PV_TO_EXIT) */
 	PV_SIGNAL,           /* a signal is about to be delivered (`message`) */
 	PV_TRAP,             /* stopped because of pv_interrupt, or a newborn's first stop */
 	PV_GROUP,            /* a job-control stop (`message`: the signal) */
-	PV_BORN,             /* `message` is the child; it inherits and is stopped or about to */
-	PV_EXEC,             /* a new program has been loaded; `value`: pv_mm.maps of the old one */
+	PV_BORN,             /* `message` is the child; it inherits and is stopped or about to;
+	                      * `nr`: the ptrace event; `value`: a debugged one is stopped */
+	PV_EXEC,             /* a new program has been loaded; `value`: pv_mm.maps of the old one;
+	                      * `key`: it may call ptrace and has no filter for that; `message`:
+	                      * the thread's id before */
 	PV_TOLD,             /* C has decided on a call, and says so because all is to be told: it is to
 	                      * run now, or it has been `answered` */
 	PV_REFUSED,          /* the same: ENOSYS; `message`: enum pv_refusal */
+	PV_EXITING,          /* a debugged task is about to end (`message`: its wait status) */
+	PV_VFORKED,          /* the vfork child of a debugged one (`message`) lets it go on */
 	PV_DEAD              /* the task is gone; `message`: wait status, `value`: pv_mm.maps of what
 	                      * went with it, `key`: it is the first one, which is always told */
 };
@@ -127,6 +133,14 @@ struct pv_task {
 	uint8_t foreign_child; /* its next child lives in name spaces of its own */
 	uint8_t stopped;     /* in a job-control stop */
 	uint8_t watching;    /* stops for epoll_ctl: it had a list of mounts open */
+	uint8_t debug;       /* PV_TRACEE, PV_DEBUGGER: which of its stops Python wants */
+	uint8_t ptraces;     /* stops for ptrace without the path tier */
+	uint8_t waits;       /* stops for wait4 and waitid: it had tracees of its own */
+	uint8_t wanted;      /* interrupted for its debugger: any other stop takes that back */
+	int go;              /* the ptrace request that resumes it, 0: PTRACE_CONT */
+	int parent;          /* the thread that made it, 0: not known */
+	int debugger;        /* the thread in a view that traces it, 0: none */
+	uint8_t held;        /* which keeps it stopped */
 	int exec_domain;     /* where the program being exec'ed lies */
 	int exec_place;      /* and its number in a virtual tree */
 	struct pv_task *next;
@@ -155,6 +169,7 @@ enum pv_foreign {            /* a task that is not like the core */
 	PV_OTHER_RIGHTS = 1, /* another user name space: it may do other things */
 	PV_ELSEWHERE = 2     /* another root or mount name space: the core's eyes can't be trusted */
 };
+enum { PV_TRACEE = 1, PV_DEBUGGER = 2 };   /* as pv_task.debug */
 enum { PV_VIRTUAL = -1 };    /* as a domain: in a tree that is none of the kernel's */
 
 struct pv_regs {             /* this machine's registers under common names */
@@ -182,6 +197,7 @@ int pv_listener(int fd);
 int pv_seize(int pid, struct pv_view *view);
 int pv_interrupt(int tid);
 int pv_resume(int tid, int how, int signal);
+int pv_again(struct pv_stop *stop);
 uint64_t pv_count(int what);     /* 0 notices 1 traced 2 to Python 3 served */
 
 /* ---- task.c ---- */
@@ -207,6 +223,13 @@ uint64_t pv_call_site(int tid);
 int pv_block_signals(int tid, uint64_t *mask);
 int pv_unblock_signals(int tid, uint64_t mask);
 int pv_call_length(void);
+
+/* ---- debugging.c: what a debugger in a view asks of ptrace ---- */
+int64_t pv_ptrace(int request, int tid, uint64_t addr, uint64_t data);
+int pv_options(int tid, unsigned more);
+int pv_tell(int pid, int signal, int meaning, int child, unsigned uid, int status);
+int pv_kill(int tgid, int tid, int signal);
+int pv_may_debug(int tid);
 
 /* ---- memory.c ---- */
 ssize_t pv_peek(int tid, uint64_t addr, void *buf, size_t len);
@@ -374,6 +397,8 @@ int pv_has_links(void);
 int pv_touches(struct pv_task *t, const char *name);
 int pv_is_kept(const struct pv_view *v, int domain);
 uint64_t pv_key(struct pv_task *t, int relative, int domain, const char *path);
+
+void pv_set_right(int tid);
 
 enum { PV_TO_PYTHON, PV_ANSWERED, PV_LET_RUN, PV_UNREADABLE };
 int pv_dispatch_notice(struct pv_task *t, struct pv_stop *s);

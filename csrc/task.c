@@ -139,6 +139,9 @@ void pv_task_inherit(struct pv_task *child, struct pv_task *parent)
 	pv_assume(child, parent->child_leaves_users ? NULL : parent->identity);
 	parent->child_leaves_users = 0;
 	child->layered = parent->layered;
+	child->ptraces = parent->ptraces;
+	child->waits = parent->waits;
+	child->parent = parent->tid;
 	child->exec_domain = 0;
 	if (child->fs != parent->fs) {
 		int shared = same(child->tid, parent->tid, KCMP_FS);
@@ -186,6 +189,12 @@ void pv_task_exec(struct pv_task *t, int old, int *maps)
 		t->identified = o->identified;
 		pv_assume(t, o->identity);
 		t->layered = o->layered;
+		t->ptraces = o->ptraces;
+		t->waits = o->waits;
+		t->debug = o->debug;
+		t->go = o->go;
+		t->wanted = o->wanted;
+		t->debugger = o->debugger;
 		t->exec_place = o->exec_place;
 		pv_task_drop(o);
 	}

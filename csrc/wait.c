@@ -26,7 +26,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#define OPTIONS (PTRACE_O_TRACESYSGOOD | PTRACE_O_TRACEFORK | PTRACE_O_TRACEVFORK | \
+#define OPTIONS ((unsigned)PTRACE_O_TRACESYSGOOD | PTRACE_O_TRACEFORK | PTRACE_O_TRACEVFORK | \
                  PTRACE_O_TRACECLONE | PTRACE_O_TRACEEXEC | PTRACE_O_TRACESECCOMP | \
                  PTRACE_O_EXITKILL)
 #define LISTENER (1ull << 32)        /* in epoll_data: a listener, not a watched descriptor */
@@ -150,10 +150,21 @@ int pv_interrupt(int tid)
 /* Resume a stopped task; -ESRCH when it has been killed meanwhile, which waitpid will tell. */
 int pv_resume(int tid, int how, int signal)
 {
+	const struct pv_task *t = how == PV_GO ? pv_task(tid) : NULL;
 	long request = how == PV_TO_EXIT ? PTRACE_SYSCALL :
-	               how == PV_STAY_STOPPED ? PTRACE_LISTEN : PTRACE_CONT;
+	               how == PV_STAY_STOPPED ? PTRACE_LISTEN :
+	               t && t->go ? t->go : PTRACE_CONT;
+
+	if (t && t->wanted)
+		ptrace(PTRACE_INTERRUPT, tid, 0, 0);
 
 	return ptrace((enum __ptrace_request)request, tid, 0, (long)signal) < 0 ? -errno : 0;
+}
+
+/* The options of a traced task: what every one has, and some more events. */
+int pv_options(int tid, unsigned more_events)
+{
+	return ptrace(PTRACE_SETOPTIONS, tid, 0, (long)(OPTIONS | more_events)) < 0 ? -errno : 0;
 }
 
 /* Keep signals pending while calls are made in a stopped task; *mask is its own. */
@@ -190,6 +201,7 @@ static int call_of(int tid, struct pv_stop *s)
 	s->sp = info.stack_pointer;
 	s->key = 0;
 	s->object = 0;
+	s->message = 0;
 	if (info.op == PTRACE_SYSCALL_INFO_EXIT) {
 		s->value = info.exit.rval;
 		return PV_EXIT;
@@ -200,10 +212,13 @@ static int call_of(int tid, struct pv_stop *s)
 	for (int i = 0; i < 6; i++)
 		s->args[i] = info.op == PTRACE_SYSCALL_INFO_SECCOMP ? info.seccomp.args[i]
 		                                                    : info.entry.args[i];
-	return info.op == PTRACE_SYSCALL_INFO_SECCOMP ? PV_TRACED : PV_ENTRY;
+	if (info.op != PTRACE_SYSCALL_INFO_SECCOMP)
+		return PV_ENTRY;
+	s->message = (int)info.seccomp.ret_data;
+	return PV_TRACED;
 }
 
-static int born(struct pv_task *parent, struct pv_stop *s)
+static int born(struct pv_task *parent, struct pv_stop *s, int event)
 {
 	unsigned long child = 0;
 
@@ -214,10 +229,14 @@ static int born(struct pv_task *parent, struct pv_stop *s)
 		int stopped_already = t->waiting;
 		pv_task_inherit(t, parent);
 		pv_task_place(t);
-		if (stopped_already)
+		s->nr = event;
+		s->value = stopped_already;
+		if (parent->debug & PV_TRACEE)
+			t->debug = PV_TRACEE;    /* until Python has decided */
+		else if (stopped_already)
 			pv_resume(t->tid, PV_GO, 0);
 	}
-	if (parent->watched)
+	if (parent->watched || (t && parent->debug & PV_TRACEE))
 		return report(s, PV_BORN, parent->tid, (int)child);
 	pv_resume(parent->tid, PV_GO, 0);
 	return PV_NONE;
@@ -243,7 +262,8 @@ static int executed(struct pv_task *t, struct pv_stop *s)
 	pv_task_exec(t, (int)old, &maps);
 	note_program(t);
 	s->value = maps;
-	if (t->watched || maps || t->identity)
+	s->key = !t->filtered && !t->ptraces && pv_may_debug(t->tid);
+	if (t->watched || t->debug || maps || t->identity || s->key)
 		return report(s, PV_EXEC, t->tid, (int)old);
 	pv_resume(t->tid, PV_GO, 0);
 	return PV_NONE;
@@ -255,7 +275,9 @@ static int signalled(struct pv_task *t, struct pv_stop *s, int signal)
 
 	t->began = 0;
 	pv_undisturbed(t, signal, began);
-	if (t->watched)
+	if (t->debug && signal == SIGCHLD)
+		pv_set_right(t->tid);
+	if (t->watched || t->debug & PV_TRACEE)
 		return report(s, PV_SIGNAL, t->tid, signal);
 	pv_resume(t->tid, PV_GO, signal);
 	return PV_NONE;
@@ -286,17 +308,34 @@ static int traced(struct pv_task *t, struct pv_stop *s)
 	if (kind != PV_TRACED)
 		return kind < 0 ? PV_NONE : report(s, kind, t->tid, 0);
 	if (t->watched)
-		return report(s, PV_TRACED, t->tid, 0);
-	if (s->message != PV_SECCOMP_OURS)
+		return report(s, PV_TRACED, t->tid, PV_SECCOMP_OURS);
+	if (s->message != PV_SECCOMP_OURS) {
+		if (s->message != PV_SECCOMP_REFUSED && t->debug & PV_TRACEE)
+			return report(s, PV_TRACED, t->tid, s->message);  /* its debugger may want it */
 		return refused(t, s);
+	}
 	s->answered = 0;
 	s->listener = -1;
 	if (!t->view || pv_dispatch_traced(t, s) != PV_LET_RUN)
-		return report(s, PV_TRACED, t->tid, 0);
+		return report(s, PV_TRACED, t->tid, PV_SECCOMP_OURS);
 	if (t->view->trace_all)
 		return report(s, PV_TOLD, t->tid, 0);
 	pv_resume(t->tid, PV_GO, 0);
 	return PV_NONE;
+}
+
+/* The call at which a task is stopped, once its own filter's word about it has been heard: is it one
+ * of ours as well?  PV_NONE when not, and the kernel may run it. */
+int pv_again(struct pv_stop *s)
+{
+	struct pv_task *t = pv_task(s->tid);
+
+	s->answered = 0;
+	s->listener = -1;
+	if (!t || !t->view || call_of(s->tid, s) != PV_TRACED || s->nr < 0 ||
+	    pv_dispatch_traced(t, s) == PV_LET_RUN)
+		return PV_NONE;
+	return report(s, PV_TRACED, s->tid, PV_SECCOMP_OURS);
 }
 
 static int job_control(struct pv_task *t, struct pv_stop *s, int signal)
@@ -310,7 +349,7 @@ static int job_control(struct pv_task *t, struct pv_stop *s, int signal)
 	t->stopped = (uint8_t)group;
 	if (!group)
 		pv_undisturbed(t, 0, 0);
-	if (t->watched)
+	if (t->watched || t->debug & PV_TRACEE)
 		return report(s, group ? PV_GROUP : PV_TRAP, t->tid, signal);
 	pv_resume(t->tid, group ? PV_STAY_STOPPED : PV_GO, 0);
 	return PV_NONE;
@@ -320,12 +359,15 @@ static int stopped(int tid, int status, struct pv_stop *s)
 {
 	struct pv_task *t = pv_task_make(tid);
 	int event = status >> 16, signal = WSTOPSIG(status), kind;
+	unsigned long message = 0;
 
 	if (!t) {                        /* no memory for a task: it can't be let loose */
 		kill(tid, SIGKILL);
 		return PV_NONE;
 	}
 	t->stopped = 0;
+	if (t->debug)
+		pv_follow(tid);
 	switch (event) {
 	case PTRACE_EVENT_SECCOMP:
 		return traced(t, s);
@@ -334,14 +376,20 @@ static int stopped(int tid, int status, struct pv_stop *s)
 	case PTRACE_EVENT_FORK:
 	case PTRACE_EVENT_VFORK:
 	case PTRACE_EVENT_CLONE:
-		return born(t, s);
+		return born(t, s, event);
 	case PTRACE_EVENT_EXEC:
 		return executed(t, s);
+	case PTRACE_EVENT_EXIT:
+	case PTRACE_EVENT_VFORK_DONE:
+		if (!(t->debug & PV_TRACEE) || ptrace(PTRACE_GETEVENTMSG, tid, 0, &message) < 0)
+			break;
+		return report(s, event == PTRACE_EVENT_EXIT ? PV_EXITING : PV_VFORKED, tid,
+		              (int)message);
 	case 0:
 		if (signal != (SIGTRAP | 0x80))
 			return signalled(t, s, signal);
 		kind = call_of(tid, s);
-		if (kind > 0 && t->watched)
+		if (kind > 0 && (t->watched || t->debug & PV_TRACEE))
 			return report(s, kind, tid, 0);
 		break;
 	}
@@ -352,7 +400,7 @@ static int stopped(int tid, int status, struct pv_stop *s)
 static int died(int tid, int status, struct pv_stop *s)
 {
 	struct pv_task *t = pv_task(tid), *orphan;
-	int watched = t && t->watched;
+	int watched = t && (t->watched || t->debug);
 	int maps = t && t->mm->refs == 1 ? t->mm->maps : 0;
 
 	if (!t)

@@ -24,6 +24,7 @@ from pyview.procedures import (
 )
 from pyview.stack import rename_on_stack
 from pyview.task import Task
+from pyview.tracees import Tracees
 from pyview.verdicts import (
     Again,
     Asleep,
@@ -39,18 +40,18 @@ from pyview.verdicts import (
     Verdict,
     Work,
 )
-from pyview.views import Views
 
 ERRNOS = range(1, 134)  # up to EHWPOISON; what the kernel has beyond means other things
 LOWEST, HIGHEST = -4095, (1 << 63) - 1  # results of calls
 
 
-class Asking(Views):
+class Asking(Tracees):
     """Requests of handlers, and verdicts that take more than one stop."""
 
     numbers: dict[str, int]
     _running: dict[int, Procedure]
     _how: dict[int, int]
+    _at: dict[int, int]
 
     def _guarded(self, task: Task, say: Callable[[], Verdict | Request]) -> Verdict | Request:
         """A handler's next request, or its verdict; its errors are verdicts too."""
@@ -187,6 +188,8 @@ class Asking(Views):
     def _step(self, tid: int, procedure: Procedure, sent: Any, stop: Stop | None) -> None:
         step: Step | None = None
         lost = gone = False
+        if stop is not None:
+            self._at[tid] = stop.kind
         try:
             step = next(procedure) if sent is None else procedure.send(sent)
         except StopIteration:
@@ -202,14 +205,18 @@ class Asking(Views):
             return
         del self._running[tid]
         self._how.pop(tid, None)
+        at = self._at.pop(tid, 0)
         record = core.task(tid)
         if record is not None:
             record.watched = 0
         if lost and stop is not None:
-            go_on(stop)
-        elif not gone:
+            if not self._shown(stop):
+                go_on(stop)
+        elif not gone and not self._held(tid, at):
             core.resume(tid)
         self._installer.ended(tid)
+        if self.debugging is not None:
+            self.debugging.ended(tid)
 
 
 def resumed(handler: Handler, value: Any, error: BaseException | None) -> Verdict | Request:

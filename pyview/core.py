@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 EMPTY, READY, NOTICE, TRACED = lib.PV_EMPTY, lib.PV_READY, lib.PV_NOTICE, lib.PV_TRACED
 ENTRY, EXIT, SIGNAL, TRAP = lib.PV_ENTRY, lib.PV_EXIT, lib.PV_SIGNAL, lib.PV_TRAP
 GROUP, BORN, EXEC, DEAD = lib.PV_GROUP, lib.PV_BORN, lib.PV_EXEC, lib.PV_DEAD
+EXITING, VFORKED = lib.PV_EXITING, lib.PV_VFORKED  # only of tracees: see below
 TOLD, REFUSED = lib.PV_TOLD, lib.PV_REFUSED
 
 # Why a call was refused (enum pv_refusal).
@@ -183,6 +184,39 @@ def unblock_signals(tid: int, mask: int) -> None:
 
 
 CALL_LENGTH = lib.pv_call_length()  # bytes of that instruction
+
+
+# -- debuggers in a view -------------------------------------------------------------------------
+TRACEE, DEBUGGER = lib.PV_TRACEE, lib.PV_DEBUGGER  # which stops of a task Python wants
+OURS = lib.PV_SECCOMP_OURS  # as a TRACED stop's message: no word of the program's own filter
+
+
+def ptrace(request: int, tid: int, address: int, data: int | bytearray) -> int:
+    """ptrace(2) on a task, `data` or what it points to.  Errors: its own, Gone for ESRCH."""
+    if isinstance(data, int):
+        return int(_checked(lib.pv_ptrace(request, tid, address, data)))
+    room = ffi.from_buffer(data)
+    return int(_checked(lib.pv_ptrace(request, tid, address, int(ffi.cast("uintptr_t", room)))))
+
+
+def options(tid: int, more: int) -> None:
+    """Have these events (PTRACE_O_*) of a stopped task reported besides those of all tasks."""
+    _checked(lib.pv_options(tid, more))
+
+
+def kill(process: int, tid: int, signal: int) -> None:
+    """tgkill(2)."""
+    _checked(lib.pv_kill(process, tid, signal))
+
+
+def tell(process: int, signal: int, meaning: int, child: int, uid: int, status: int) -> None:
+    """A SIGCHLD about a child whose si_code, `meaning`, has still to be put in its place."""
+    lib.pv_tell(process, signal, meaning, child, uid, status)
+
+
+def again(stop: Any) -> bool:
+    """Is the call at which `stop.tid` is stopped one for Python?  The stop is filled in."""
+    return bool(lib.pv_again(stop))
 
 
 # -- memory --------------------------------------------------------------------------------------

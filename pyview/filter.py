@@ -216,6 +216,21 @@ def overlay_tier(numbers: Mapping[str, int]) -> bytes:
     return program(actions, default=SECCOMP_RET_ALLOW)
 
 
+WAITS = ("wait4", "waitid")
+
+
+def ptrace_tier(numbers: Mapping[str, int]) -> bytes:
+    """For a program that may call ptrace, in a view that has no path tier."""
+    actions = {numbers["ptrace"]: Action(TRACED)}
+    return program(actions, default=SECCOMP_RET_ALLOW, foreign=SECCOMP_RET_ALLOW)
+
+
+def wait_tier(numbers: Mapping[str, int]) -> bytes:
+    """For a process that has tracees."""
+    actions = {numbers[name]: Action(TRACED) for name in WAITS}
+    return program(actions, default=SECCOMP_RET_ALLOW, foreign=SECCOMP_RET_ALLOW)
+
+
 def run(
     prog: bytes, nr: int, args: Sequence[int] = (0,) * 6, arch: int = AUDIT_ARCH_X86_64
 ) -> Outcome:

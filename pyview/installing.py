@@ -71,6 +71,9 @@ class Loop(Protocol):
     def filtered(self, tid: int, instructions: int) -> None:
         """A process has its filter."""
 
+    def holds(self, tid: int) -> bool:
+        """Whether a debugger in the view keeps a task stopped."""
+
 
 class Installer:
     """Filters for processes: the path tier's, and the one for messages."""
@@ -115,7 +118,7 @@ class Installer:
                 _seed(record)  # it stops already; its identity was taken away
             if mine and turn.lacks(record) and not tried:
                 todo.setdefault(core.thread_group(tid), tid)
-        turn.pending |= {tid for tid in todo.values() if not _sleeps_deeply(tid)}
+        turn.pending |= {tid for tid in todo.values() if not self._can_wait(tid)}
         for tid in todo.values():
             if self._loop.busy_with(tid):
                 self._queued[tid] = turn
@@ -133,12 +136,36 @@ class Installer:
         queued = self._queued.pop(tid, None)
         if queued is not None and core.task(tid) is not None:
             self._loop.start(tid, self._installation(tid, queued))
-            return
+            if not self._can_wait(tid):
+                return
         for turn in list(self._rounds):
             if tid in turn.pending:
                 turn.pending.discard(tid)
                 if not turn.pending:
                     self._go_on(turn)
+
+    def _can_wait(self, tid: int) -> bool:
+        """It does not run before it has stopped for us: nobody need wait for that."""
+        return self._loop.holds(tid) or _sleeps_deeply(tid)
+
+    def at_exec(self, tid: int) -> Procedure:
+        """A task has executed a program that may call ptrace; if it can't be filtered, EPERM."""
+        stop = yield core.TO_EXIT, 0
+        if stop.kind != core.EXIT:
+            raise Lost
+        from pyview.filter import ptrace_tier
+
+        numbers = self._loop.numbers
+        try:
+            yield from install(tid, ptrace_tier(numbers), numbers, SYNCED)
+        except OSError:
+            return
+        for other in _threads(tid):
+            other.ptraces = 1
+
+    def stop_for(self, tid: int, mark: str) -> Generator[Step, Any, None]:
+        """The process of a task that is stopped after a call stops for wait4 and the like, too."""
+        yield from self._more(tid, mark, {"waits": "wait_tier"}[mark])
 
     def stop_for_messages(self, tid: int) -> Generator[Step, Any, None]:
         """The process of a task that is stopped after a call stops for messages from now on."""
@@ -179,7 +206,7 @@ class Installer:
             return
         core.interrupt(tid)
         stop = yield WAIT
-        while stop.kind == core.SIGNAL:
+        while stop.kind == core.SIGNAL and not record.debug & core.TRACEE:
             stop = yield core.GO, stop.message
         if stop.kind not in (core.TRAP, core.GROUP):
             self._queued[tid] = turn

@@ -249,6 +249,8 @@ def state_of(record: Any) -> bytes:
 
     It is stopped as a job, or the core answers its call: that takes long only for slow files.
     """
+    if record.held:
+        return b"t (tracing stop)"
     if record.stopped:
         return b"T (stopped)"
     return b"D (disk sleep)" if record.watched else b"R (running)"
@@ -256,7 +258,7 @@ def state_of(record: Any) -> bytes:
 
 def status_lines(record: Any) -> dict[bytes, bytes]:
     """The lines of /proc/PID/status that say something else in a view than to the kernel."""
-    lines = {b"TracerPid": b"0"}
+    lines = {b"TracerPid": b"%d" % record.debugger}
     if record.identity:
         from pyview import identities  # not before it is needed
 

@@ -451,8 +451,7 @@ PROCESS: tuple[Call, ...] = (
          # KEEPCAPS, CAPBSET, SECUREBITS, NO_NEW_PRIVS, CAP_AMBIENT
          identity=(When(0, "eq", (7, 8, 23, 24, 27, 28, 38, 39, 47)),),
          note="PR_SET_MM_EXE_FILE is the kernel's: /proc/self/exe then shows the real file"),
-    call("ptrace",      K, *n("request", "pid"), *ptr("addr", "data"),
-         note="a task has one tracer and in a view that is pyview's: attaching to it is EPERM"),
+    call("ptrace",      K, *n("request", "pid"), *ptr("addr", "data"), stop=T),
     call("seccomp",     K, *n("operation"), flags, *ptr("args"),
          note="a view takes the one listener a task may have: SECCOMP_FILTER_FLAG_NEW_LISTENER "
               "is EBUSY"),

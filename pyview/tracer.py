@@ -27,6 +27,7 @@ from pyview.reports import Reports
 from pyview.services import Services
 from pyview.syscalls import BY_NAME, X32, Call, Route, ptr
 from pyview.task import Task
+from pyview.tracees import DEBUGGERS
 from pyview.verdicts import (
     Asleep,
     At,
@@ -59,6 +60,7 @@ class Tracer(Asking):
         self.reports = reports
         self._running: dict[int, Procedure] = {}
         self._how: dict[int, int] = {}  # how each of them had its task resumed
+        self._at: dict[int, int] = {}  # and the last stop it was told of
         self.numbers = core.numbers()
         self._calls: dict[int, Call] = {n: BY_NAME[name] for name, n in self.numbers.items()}
         self.emulation = Emulation(self)
@@ -106,6 +108,8 @@ class Tracer(Asking):
     def _stopped(self, stop: Stop, serve: Callable[[], None], alone: Callable[[], None]) -> None:
         """Do what a stop asks for."""
         kind = stop.kind
+        if self.debugging is not None and kind in (core.EXEC, core.DEAD):
+            self._heard(stop)
         if kind in (core.DEAD, core.EXEC) and stop.value:
             self.emulation.memory_gone(int(stop.tid), int(stop.value), kind == core.DEAD)
         if kind == core.EXEC:
@@ -114,6 +118,15 @@ class Tracer(Asking):
             self._call(stop, listener=True)
         elif stop.tid in self._running and kind != core.READY:
             self._advance(stop)
+        elif kind == core.EXEC and stop.message in self._running:
+            self._running[stop.tid] = self._running.pop(stop.message)
+            self._how[stop.tid] = self._how.pop(stop.message)
+            self._at.pop(int(stop.message), None)
+            self._advance(stop)
+        elif kind == core.EXEC and stop.key:
+            self._may_debug(stop)
+        elif self._shown(stop):
+            pass
         elif kind == core.TRACED:
             self._call(stop, listener=False)
         elif kind in (core.TOLD, core.REFUSED):
@@ -123,10 +136,6 @@ class Tracer(Asking):
                 serve()
         elif kind == core.DEAD:
             self._died(stop, alone)
-        elif kind == core.EXEC and stop.message in self._running:
-            self._running[stop.tid] = self._running.pop(stop.message)
-            self._how[stop.tid] = self._how.pop(stop.message)
-            self._advance(stop)
         else:
             go_on(stop)
 
@@ -215,6 +224,9 @@ class Tracer(Asking):
             return
         task = self._task(record, call, stop)
         try:
+            if call.name in DEBUGGERS:
+                self._debugs(task, stop)
+                return
             answer, handler = self._first(task, int(stop.value) if listener else 0)
             self._carry_on(task, handler, answer, stop, listener)
         except core.Gone:
@@ -368,10 +380,15 @@ class Tracer(Asking):
                 procedure.close()
             except core.Gone:
                 pass  # what it wanted to restore has gone too
+            self._at.pop(tid, None)
             self._installer.ended(tid)
         elif stop.kind == core.BORN:
+            if self.debugging is not None:
+                self.debugging.noted(stop)
             core.resume(tid, self._how[tid])
         else:
+            if stop.kind == core.EXEC and self.debugging is not None:
+                self.debugging.noted(stop)
             self._step(tid, procedure, stop, stop)
 
     def tells_all(self, picture: Any) -> bool:

@@ -276,8 +276,9 @@ class World:
     def stop(self, kind, **more):
         start = {"kind": kind, "tid": TID, "message": 0, "listener": 4, "id": 77, "value": 0}
         start |= {"object": 0, "object_fd": 0, "answered": 0}
+        key = 0 if kind == door.EXEC else 99
         nr = self.tracer.numbers["stat"]
-        return SimpleNamespace(**{**start, "nr": nr, "args": [0] * 6, "key": 99, **more})
+        return SimpleNamespace(**{**start, "nr": nr, "args": [0] * 6, "key": key, **more})
 
     def close(self):
         """Let go of what the tracer has open."""

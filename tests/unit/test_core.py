@@ -8,12 +8,15 @@ import errno
 import fcntl
 import mmap
 import os
+import shutil
+import subprocess
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from pyview import core
+from pyview._core import lib
 from pyview.syscalls import BY_NAME
 
 ME = os.getpid()
@@ -214,3 +217,18 @@ def test_a_process_is_traced_until_its_end():
     assert seen[:2] == [True, True]
     assert seen[-2] == (core.DEAD, True, 7 << 8)
     assert seen[-1] == []
+
+
+@pytest.mark.needs("strace")
+def test_who_may_call_ptrace_is_told_by_the_program():
+    strace = os.path.realpath(shutil.which("strace") or "")
+    for program, may in ((strace, True), ("/bin/sleep", False)):
+        with subprocess.Popen(
+            [program, "-o", "/dev/null", "sleep", "20"] if may else [program, "20"],
+        ) as process:
+            while os.readlink(f"/proc/{process.pid}/exe") != os.path.realpath(program):
+                pass
+            assert bool(lib.pv_may_debug(process.pid)) is may
+            assert bool(lib.pv_may_debug(process.pid)) is may  # it is remembered
+            process.terminate()
+    assert not lib.pv_may_debug(2**22 + 1)

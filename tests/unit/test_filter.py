@@ -38,7 +38,9 @@ from pyview.filter import (
     message_tier,
     path_tier,
     program,
+    ptrace_tier,
     run,
+    wait_tier,
 )
 from pyview.syscalls import BY_NAME, CALLS, X32, Stop, When
 
@@ -124,7 +126,7 @@ def test_a_row_without_a_number_is_an_error():
         path_tier({"read": 0})
 
 
-answers = st.sampled_from([SECCOMP_RET_ALLOW, SECCOMP_RET_TRACE, REFUSED])
+answers = st.sampled_from([SECCOMP_RET_ALLOW, TRACED, REFUSED])
 whens = st.one_of(
     st.builds(When, st.integers(0, 5), st.just("nonzero")),
     st.builds(
@@ -352,3 +354,13 @@ def test_names_are_those_of_the_header():
     assert tier.SECCOMP_RET_KILL_PROCESS == SECCOMP_RET_KILL_PROCESS == 0x80000000
     assert AUDIT_ARCH_X86_64 == 62 | 0x80000000 | 0x40000000
     assert set(RETURNS) == set(Stop)
+
+
+def test_debuggers_stop_for_what_debuggers_call_and_nothing_else():
+    numbers = oracle.numbers()
+    for make, names in ((ptrace_tier, {"ptrace"}), (wait_tier, {"wait4", "waitid"})):
+        made = make(numbers)
+        stopped = {name for name, nr in numbers.items() if run(made, nr).value == TRACED}
+        assert stopped == names
+        assert run(made, 26, arch=AUDIT_ARCH_I386).value == SECCOMP_RET_ALLOW
+        assert not any(run(made, nr).loaded for nr in numbers.values())

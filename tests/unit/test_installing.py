@@ -40,6 +40,9 @@ class Loop:
     def tells_all(self, picture):
         return self.all_told
 
+    def holds(self, tid):
+        return False
+
     def filtered(self, tid, instructions):
         self.installed.append((tid, instructions))
 
@@ -89,6 +92,9 @@ class World:
             mapping=0,
             identified=0,
             identity=None,
+            debug=0,
+            ptraces=0,
+            waits=0,
         )
         self.groups[tid] = group
 

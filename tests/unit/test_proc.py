@@ -28,12 +28,12 @@ def opened(tmp_path):
 
 @pytest.fixture(autouse=True)
 def _state(record, session, view):
-    record.stopped = record.watched = 0
+    record.stopped = record.watched = record.held = record.debugger = 0
     session.view_of = lambda tid: view
 
 
-def record_of(stopped=0, watched=0):
-    return SimpleNamespace(stopped=stopped, watched=watched, identity=None)
+def record_of(stopped=0, watched=0, held=0):
+    return SimpleNamespace(stopped=stopped, watched=watched, held=held, debugger=0, identity=None)
 
 
 # -- links ---------------------------------------------------------------------------------------
