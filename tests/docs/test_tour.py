@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""The documents tell the truth: what tour.md, devices.md and identity.md show happens."""
+"""The documents tell the truth: what tour.md, devices.md, identity.md and viewfs.md show happens."""
 
 from __future__ import annotations
 
@@ -95,6 +95,11 @@ def test_identity_is_as_it_is_written(tmp_path):
 @pytest.mark.needs("user")
 def test_vutry_is_as_it_is_written(tmp_path):
     happens_as_written("vutry.md", tmp_path)
+
+
+@pytest.mark.needs("user")
+def test_viewfs_is_as_it_is_written(tmp_path):
+    happens_as_written("viewfs.md", tmp_path)
 
 
 def test_steps_reads_commands_and_their_outputs():
