@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""The documents tell the truth: what tour.md, devices.md, identity.md and viewfs.md show happens."""
+"""The documents tell the truth: what the tour and the manuals show happens."""
 
 from __future__ import annotations
 
