@@ -196,8 +196,6 @@ def compare(plain, view, when):
     if one != other:
         for name in sorted(set(one) | set(other)):
             if one.get(name) != other.get(name):
-                there = os.path.lexists(f"{view}/{name}")
-                print(f"there: {there}, in {os.listdir(os.path.dirname(f'{view}/{name}'))}")
                 print(f"{when}: {name}\n  plain {one.get(name)}\n  view  {other.get(name)}")
         sys.exit(1)
 

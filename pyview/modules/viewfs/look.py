@@ -477,13 +477,13 @@ _WELL_KNOWN = {
 def permitted(st: os.stat_result, wanted: int, who: Any) -> bool:
     """Whether the permission bits let `who` do that.
 
-    Who has no virtual identity is taken for the owner of all: the copy is his.
+    Who has no virtual identity, and is not root, is taken for the owner of all: the copy is his.
     """
-    if not who.virtual:
-        return not wanted & ~(st.st_mode >> 6) & 7
     if who.uid == 0:
         runs = st.st_mode & 0o111 or stat.S_ISDIR(st.st_mode)
         return bool(runs) or not wanted & os.X_OK
+    if not who.virtual:
+        return not wanted & ~(st.st_mode >> 6) & 7
     shift = 6 if who.uid == st.st_uid else 3 if st.st_gid in who.groups else 0
     return not wanted & ~(st.st_mode >> shift) & 7
 
