@@ -336,3 +336,49 @@ P
     assert done.stdout.splitlines()[0] == "True True"
     assert done.stdout.splitlines()[1].startswith("True")
     assert "sock" not in done.stdout.splitlines()[2:]
+
+
+# -- with users of the view's own ------------------------------------------------------------------
+
+
+@pytest.mark.needs("dpkg-deb", "useradd")
+def test_a_package_is_installed_used_and_removed(view, room):
+    """The lecture's headline, with a package of our own: the host knows nothing of it."""
+    tree = room / "deb"
+    for name, text, mode in (
+        ("DEBIAN/control", "Package: vtest\nVersion: 1\nArchitecture: all\nMaintainer: m <m@x>\n"
+         "Description: x\n", 0o644),
+        ("DEBIAN/conffiles", "/etc/vtest.conf\n", 0o644),
+        ("DEBIAN/postinst", "#!/bin/sh\nset -e\nuseradd -r vtest\nchown vtest /etc/vtest.conf\n",
+         0o755),
+        ("usr/bin/vtest", "#!/bin/sh\necho vtest runs\n", 0o4755),
+        ("etc/vtest.conf", "x\n", 0o640),
+    ):  # fmt: skip
+        path = tree / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text)
+        path.chmod(mode)
+    pack = ["dpkg-deb", "--root-owner-group", "-b", tree, room / "vtest.deb"]
+    subprocess.run(pack, check=True, capture_output=True)
+    mount = f"mount -t viewfs -o mincow,except={room} {room}/up / || exit 99"
+    first = f"""{mount}
+        dpkg -i {room}/vtest.deb >/dev/null && vtest
+        stat -c '%U %a' /etc/vtest.conf /usr/bin/vtest
+        head -n 1 /etc/shadow; ls -A /root"""
+    second = f"""{mount}
+        vtest; dpkg --audit; dpkg --purge vtest >/dev/null; ls /etc/vtest.conf /usr/bin/vtest
+        ls -A /root"""
+    (room / "first").write_text(first)
+    (room / "second").write_text(second)
+    done = view.run(f"vu_insmod viewfs; viewsu -c 'sh {room}/first'", timeout=90)
+    assert done.stdout.splitlines() == [
+        "vtest runs",
+        "vtest 640",
+        "root 4755",
+        done.stdout.splitlines()[3],
+    ]
+    assert done.stdout.splitlines()[3].startswith("root:*:")
+    done = view.run(f"vu_insmod viewfs; viewsu -c 'sh {room}/second'", timeout=90, check=False)
+    assert done.stdout == "vtest runs\n"
+    assert done.stderr.count("No such file or directory") == 2
+    assert not os.path.exists("/usr/bin/vtest")

@@ -113,7 +113,7 @@ class Cow(Look):
         self._register(node, st.st_dev)
         self.copies[(st.st_dev, st.st_ino)] = inode
         self.claims(st.st_dev, st.st_ino)
-        if self.empty and not self._readable(where.lower):
+        if self.empty and not self.readable(where.lower):
             node.cut = True
             self.mark(node)
         return node
@@ -122,16 +122,10 @@ class Cow(Look):
         if not self._looks_empty():
             return False
         where = self.find(path)
-        if where.node is not None or where.lower is None or self._readable(where.lower):
+        if where.node is not None or where.lower is None or self.readable(where.lower):
             return False
         self._copy(path, True)
         return True
-
-    def _readable(self, lower: str) -> bool:
-        real = self.below.real(lower)
-        if real is None or not os.path.lexists(real):
-            return True
-        return os.access(real, os.R_OK | (os.X_OK if os.path.isdir(real) else 0))
 
     def _register(self, node: Node, device: int) -> None:
         """A node that has just been made."""

@@ -87,7 +87,15 @@ class Look(Overlay):
             st = self.below.lstat(lower or "/")
         except OSError:
             return None
-        return st if stat.S_ISDIR(st.st_mode) else None
+        shows = stat.S_ISDIR(st.st_mode) and (not self.empty or self.readable(lower or "/"))
+        return st if shows else None
+
+    def readable(self, lower: str) -> bool:
+        """Whether the real user may read a lower file, or list and search a directory."""
+        real = self.below.real(lower)
+        if real is None or not os.path.lexists(real):
+            return True
+        return os.access(real, os.R_OK | (os.X_OK if os.path.isdir(real) else 0))
 
     def known(self, node: Node, device: int) -> None:
         """A node is new, or new to us; what is beside it lies on `device`."""
