@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 
 from pyview.abi import upper
 from pyview.trying.places import joined, parent_of, within
-from pyview.trying.trees import Entry, Merged, Node, Tree, Upper
+from pyview.trying.trees import Entry, Merged, Node, Plain, Tree, Upper
 
 ADDED, MODIFIED, DELETED, METADATA, RENAMED = "added", "modified", "deleted", "metadata", "renamed"
 BLOCK = 1 << 20
@@ -53,10 +53,14 @@ class Change:
 
 @dataclass(slots=True)
 class Scan:
-    """All changes, parents first; and the inodes of the upper that are files of the host still."""
+    """All changes, parents first; and the inodes of the upper that are files of the host still.
+
+    lost  names whose bytes are in a lower file that is not that file any more
+    """
 
     changes: list[Change] = field(default_factory=list)
     kept: dict[int, bytes] = field(default_factory=dict)
+    lost: set[bytes] = field(default_factory=set)
 
     def visible(self) -> list[Change]:
         """Those worth a line."""
@@ -78,7 +82,7 @@ class Scan:
             and (change.old if change.kind != RENAMED else change.source) is None
             and change.entry.lower not in olds
             and change.entry.inode not in known
-        }
+        } | self.lost
 
 
 def scan(top: Upper, lower: Tree, since: int = 0) -> Scan:
@@ -93,7 +97,7 @@ def scan(top: Upper, lower: Tree, since: int = 0) -> Scan:
     found.find_renames()
     found.find_shared()
     found.changes.sort(key=lambda change: change.path.split(b"/"))
-    return Scan(found.changes, found.kept)
+    return Scan(found.changes, found.kept, found.lost())
 
 
 class _Scanner:
@@ -210,8 +214,8 @@ class _Scanner:
             return new.rdev != old.rdev
         if new.kind != "f" or entry.data == host:
             return False
-        if new.size != old.size:
-            return True
+        if new.size != old.size or not new.size:
+            return new.size != old.size
         try:
             return not same_bytes(self.view.content(path), self.lower.content(host))
         except PermissionError:
@@ -248,6 +252,19 @@ class _Scanner:
                 entry = hidden.pop((node.ino, upper.index_name(node.dev, node.ino)), None)
                 if entry is not None and node.nlink > 1:
                     self._shared(path, node, entry)
+
+    def lost(self) -> set[bytes]:
+        """Names whose bytes are in a lower file that is not that file any more."""
+        if not isinstance(self.lower, Plain):
+            return set()  # through layers inode numbers are others
+        return {
+            change.path
+            for change in self.changes
+            if change.entry is not None
+            and change.entry.data is not None
+            and ((node := self.lower.look(change.entry.data)) is None
+                 or (node.kind, node.ino) != ("f", change.entry.lower))
+        }  # fmt: skip
 
     def _shared(self, path: bytes, old: Node, entry: Entry) -> None:
         index, new = upper.index_name(old.dev, old.ino), entry.node

@@ -197,7 +197,7 @@ class _Commit:
     def _look_for_conflicts(self, found: Scan, outcome: Outcome) -> None:
         if self.wish.force:
             return
-        mine = Scan(outcome.changes, found.kept)
+        mine = Scan(outcome.changes, found.kept, found.lost)
         listed = conflicts(self.directory, mine, self.lower, self.host)
         if self.wish.theirs:
             names = [conflict.change.path for conflict in listed]
@@ -260,7 +260,8 @@ class _Commit:
                 outcome.problems.append(Problem(change.path, "what it was renamed from is gone"))
             elif change.kind == ADDED and change.entry is not None:
                 data = change.entry.data
-                if data is not None and self.lower.look(data) is None:
+                source = self.lower.look(data) if data is not None else None
+                if data is not None and (source is None or source.kind != "f"):
                     outcome.problems.append(Problem(change.path, "its data is gone"))
         if self.journal.whole:
             return []

@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 from pyview.trying.changes import Change, Scan
 from pyview.trying.places import parent_of
-from pyview.trying.state import CHANGED, Directory, host_paths, newest
+from pyview.trying.state import CHANGED, UNREAD, Directory, host_paths, newest
 from pyview.trying.trees import Node, Plain, Tree
 
 
@@ -59,6 +59,8 @@ class _Judge:
         if known is None:
             late = self.directory.is_late(newest(self.lower, path, change))
             return "was changed" if late else ""
+        if known == UNREAD:
+            return "could not be read by the command, which saw something else"
         if known == CHANGED:
             return "was changed while the command ran"
         now = self.directory.signature(self.lower, path, change)

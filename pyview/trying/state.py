@@ -27,6 +27,7 @@ VERSION = 1
 LOCK, ABOUT, BASE = b"lock", b"try.json", b"try.base"
 PATIENCE = 2.0  # seconds in which a core that has lost its last process must have gone
 CHANGED = b"!"  # in the base: the host's was changed while the command ran
+UNREAD = b"?"  # in the base: we may not read the host's, so the view had to invent its bytes
 
 
 class InUse(Exception):
@@ -117,6 +118,8 @@ class Directory:
                 if key not in known:
                     late = self.is_late(newest(lower, path, change))
                     known[key] = CHANGED if late else self.signature(lower, path, change)
+                if key == change.host and invented(change, lower, path):
+                    known[key] = UNREAD
             if change.path in orphans and change.host is not None:
                 known[change.host] = CHANGED
         self._remember(known)
@@ -172,6 +175,15 @@ def host_paths(change: Change) -> list[tuple[bytes, bytes]]:
     """
     found = [] if change.host is None else [(change.host, change.host)]
     return found if change.origin is None else [*found, (b"/" + change.origin, change.origin)]
+
+
+def invented(change: Change, lower: Tree, path: bytes) -> bool:
+    """Bytes of a copy that can't be the original's: /etc/shadow's, for one who isn't root."""
+    old, entry = change.old, change.entry
+    if old is None or entry is None or old.kind != "f" or not old.size or change.kind != "modified":
+        return False
+    copied = entry.lower == old.ino and entry.data is None
+    return copied and not os.access(lower.content(path), os.R_OK, effective_ids=True)
 
 
 def newest(lower: Tree, path: bytes, change: Change) -> int:

@@ -116,3 +116,21 @@ def test_uppers_that_no_run_of_ours_made_are_taken_as_they_are(stage):
     stage.directory.about |= {"stamp": 0, "running": False}
     assert stage.commit().done
     assert stage.alike()
+
+
+@pytest.mark.needs("user")
+def test_what_the_command_could_not_read_is_not_what_it_saw(stage):
+    """A view shows something made up in place of /etc/shadow; root must not put that there."""
+    stage.model.append("/f", b"x")
+    os.chmod(stage.host / "f", 0)
+    stage.ended()
+    os.chmod(stage.host / "f", 0o644)
+    (conflict,) = stage.commit().conflicts
+    assert conflict.why == "could not be read by the command, which saw something else"
+
+
+def test_bytes_that_lie_in_a_file_that_is_another_one_now(stage):
+    stage.both("link", "/f", "/x")
+    stage.ended()
+    os.rename(stage.host / "g", stage.host / "f")
+    assert [conflict.path for conflict in stage.commit().conflicts] == [b"f", b"x"]
