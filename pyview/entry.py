@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from pyview.settings import Settings
 
 ALIASES = os.path.join(os.path.dirname(os.path.abspath(__file__)), "aliases")
+COERCED = ("C.UTF-8", "C.utf8", "UTF-8")  # what LC_CTYPE is then
 DEFAULT_PATH = "/usr/local/bin:/usr/bin:/bin:/usr/local/sbin:/usr/sbin:/sbin"
 RC_FILES = ("/etc/pyviewrc", "~/.pyviewrc")
 #: Mount options whose value names a file, of whatever type of mount.
@@ -112,7 +113,7 @@ def run_rc(path: str, environment: dict[str, str]) -> None:
 
 def run_and_wait(file: str, argv: list[str], environment: dict[str, str]) -> int:
     """Run a program; its exit status, or minus the signal that killed it."""
-    pid = os.posix_spawn(file, argv, environment, setsigdef=pythons_signals())
+    pid = os.posix_spawn(file, argv, without_pythons(environment), setsigdef=pythons_signals())
     return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
 
 
@@ -121,6 +122,19 @@ def pythons_signals() -> tuple[int, ...]:
     import _signal as signal  # type: ignore[import-not-found]  # signal brings enum, 4 ms
 
     return signal.SIGPIPE, signal.SIGXFSZ
+
+
+def without_pythons(environment: dict[str, str]) -> dict[str, str]:
+    """What is not Python's own: in the C locale it sets LC_CTYPE, for itself and its children.
+
+    cf. PEP 538.  What it was started with is in /proc/self/environ.
+    """
+    if environment.get("LC_CTYPE") not in COERCED:
+        return environment
+    with open("/proc/self/environ", "rb", 0) as file:
+        if any(line.startswith(b"LC_CTYPE=") for line in file.readall().split(b"\0")):
+            return environment
+    return {name: value for name, value in environment.items() if name != "LC_CTYPE"}
 
 
 def become(argv: list[str], environment: dict[str, str], file: str = "") -> NoReturn:
@@ -132,6 +146,7 @@ def become(argv: list[str], environment: dict[str, str], file: str = "") -> NoRe
 
     for number in pythons_signals():
         signal.signal(number, signal.SIG_DFL)
+    environment = without_pythons(environment)
     name = file or argv[0]
     if not name:
         raise Failure(NOT_FOUND, "'': command not found")

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import ast
 import os
 import subprocess
 import sys
@@ -128,6 +129,16 @@ def test_PATH_gets_the_aliases_once():
     once = entry.surroundings({"PATH": "/bin"})
     assert entry.surroundings(dict(once)) == once
     assert entry.surroundings({})["PATH"].split(":")[1:] == entry.DEFAULT_PATH.split(":")
+
+
+@pytest.mark.parametrize("given", [False, True])
+def test_what_python_says_of_its_locale_is_left_out_unless_it_was_given(given):
+    code = "import os; from pyview import entry; print(entry.without_pythons(dict(os.environ)))"
+    environment = {"PATH": "/bin"} | ({"LC_CTYPE": "C.UTF-8"} if given else {})
+    done = subprocess.run(
+        [sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True
+    )
+    assert ast.literal_eval(done.stdout) == environment
 
 
 def run(*argv, path="/usr/bin:/bin", **how):

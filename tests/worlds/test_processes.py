@@ -6,6 +6,7 @@ from __future__ import annotations
 import os
 
 import pytest
+from worlds.world import pyview_command
 
 
 @pytest.mark.parametrize(
@@ -67,3 +68,13 @@ def test_the_program_of_a_script_is_its_interpreter(world, tmp_path):
     (tmp_path / "script").chmod(0o755)
     shell = os.path.realpath("/bin/sh")
     assert world.run('./script; "$PWD/script"', cwd=tmp_path).stdout == f"{shell}\n" * 2
+
+
+@pytest.mark.parametrize("given", [(), ("LC_CTYPE=C.UTF-8",), ("LANG=C", "A=b")])
+def test_nothing_of_pythons_is_in_the_environment(worlds, given):
+    """In the C locale Python sets LC_CTYPE: pyview, pyview in pyview, and the rc file's shell."""
+    clean = ("env", "-i", "PATH=/usr/bin:/bin", *given)
+    pyview = pyview_command()
+    for launcher in ((), (pyview, "-N", "--"), (pyview, "-N", "--", pyview, "-N", "--")):
+        said = worlds["native"].run([*clean, *launcher, "env"]).stdout.splitlines()
+        assert {line for line in said if not line.startswith(("PATH=", "PYVIEW_"))} == set(given)
