@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import errno
 import os
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
 from typing import Any, Protocol
 
@@ -149,10 +149,14 @@ class Mounting:
         later, below = Later(), view.now()
 
         def made(tree: Any, error: BaseException | None) -> None:
-            if error is not None:
-                later.done(1, self._why(target, error))
+            try:
+                if error is not None:
+                    raise error
+                words = ",".join(options)
+                mount = view.mount(target, tree, source=source, kind=name, options=words)
+            except BaseException as wrong:  # the module's edge: its mistakes are not the core's
+                later.done(1, self._why(target, wrong))
                 return
-            mount = view.mount(target, tree, source=source, kind=name, options=",".join(options))
             mount.owner, mount.permanent = owner, permanent
             self._accompany(view, mount)
             self._settle(view, later, lambda: self._undo(view, mount))
@@ -176,7 +180,7 @@ class Mounting:
         if not isinstance(mount.tree, Device):
             return False
         try:
-            wanted = mount.tree.companions(mount.target)
+            wanted = _checked(mount.tree.companions(mount.target))
         except BaseException as error:  # the module's edge: its mistakes are not the core's
             self._core.log(traced(error))
             return False
@@ -232,7 +236,7 @@ class Mounting:
         def closed(_value: Any, _error: BaseException | None) -> None:
             try:
                 self._umount_now(view, flags, targets).then(lambda answer: later.done(*answer))
-            except (Refused, OSError) as error:
+            except BaseException as error:  # whatever it is, the one who asked gets it
                 later.done(1, self._why(targets[0], error))
 
         # What was closed before may still be closing in the tree's own thread.
@@ -284,7 +288,7 @@ class Mounting:
         if "l" in flags:
             return
         for part in (mount, *view.companions(mount)):
-            if self._core.busy(view, part) or ("f" not in flags and part.tree.busy()):
+            if self._core.busy(view, part) or ("f" not in flags and self._is_busy(part.tree)):
                 raise refuse(errno.EBUSY, part.target)
 
     def _mounts(self, view: View, _pid: int, words: Sequence[str]) -> Answer:
@@ -338,6 +342,14 @@ class Mounting:
         for tree in self._shown_no_more(mounts):
             self._tell(tree.unmounted)
 
+    def _is_busy(self, tree: Tree) -> bool:
+        """Whether a tree says that it is busy; one that makes a mistake can go."""
+        try:
+            return bool(tree.busy())
+        except BaseException as error:  # the module's edge: its mistakes are not the core's
+            self._core.log(traced(error))
+            return False
+
     def _tell(self, action: Callable[[], None]) -> None:
         """Run a farewell of a module's: what goes wrong in it stops nothing."""
         try:
@@ -363,6 +375,15 @@ def _shows(mounts: Iterable[Mount], tree: Tree) -> bool:
     return any(
         m.tree is tree or (isinstance(m.tree, Past) and _shows(m.tree.mounts, tree)) for m in mounts
     )
+
+
+def _checked(companions: Mapping[str, Tree]) -> Mapping[str, Tree]:
+    """What a device says to go with it, if that can be mounted."""
+    for target, tree in companions.items():
+        _check(target)
+        if not isinstance(tree, Tree):
+            raise TypeError(f"{tree!r} at {target} is no tree")
+    return companions
 
 
 def _check(path: str) -> None:

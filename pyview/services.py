@@ -156,7 +156,7 @@ class Services(Mounting):
         own = [mount for mount in view.mounts if mount.owner is loaded]
         others = self._core.others(view) if "identity" in loaded.claims else 0
         return others + sum(
-            mount not in loaded.mounts or self._core.busy(view, mount) or mount.tree.busy()
+            mount not in loaded.mounts or self._core.busy(view, mount) or self._is_busy(mount.tree)
             for mount in own
             if mount.leader is None
         )

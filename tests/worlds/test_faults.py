@@ -136,3 +136,37 @@ def test_a_core_that_lacks_something_says_so_and_lives(world, what, room, tmp_pa
         assert core_of(shell.pid) == core
         shell.stdin.close()
         assert shell.wait(10) == 0
+
+
+# -- a module's life -----------------------------------------------------------------------------
+
+
+@pytest.mark.limit(150)
+def test_whatever_goes_wrong_in_a_modules_life_the_view_lives(worlds, tmp_path):
+    """Each command ends, with a line when it fails; afterwards the view does what it did before."""
+    (tmp_path / "on").mkdir()
+    module = GUESTS / "wrong_life.py"
+    lines = []
+    for what in ("key", "exit", "none"):
+        for at in ("init", "load", "unload", "make", "real", "lstat", "busy", "unmounted"):
+            lines += [f"vu_insmod {module},at={at},what={what}", "ls -ld /wrong"]
+            lines += ["vu_lsmod >/dev/null", "vu_rmmod wrong_life"]
+        lines += [f"vu_insmod {module}"]
+        for at in ("make", "real", "lstat", "busy", "unmounted"):
+            lines += [
+                f"mount -t odd -o at={at},what={what} none {tmp_path}/on",
+                f"ls {tmp_path}/on",
+            ]
+            lines += [f"umount {tmp_path}/on || umount -f {tmp_path}/on || umount -l {tmp_path}/on"]
+        for at in ("companions", "busy"):
+            lines += [f"mount -t odddevice -o at={at},what={what} none {tmp_path}/on"]
+            lines += [f"umount {tmp_path}/on || umount -f {tmp_path}/on || umount -l {tmp_path}/on"]
+        lines += ["vu_rmmod wrong_life"]
+    script = "".join(f"{line} || echo failed\n" for line in lines) + "vu_lsmod; cat /etc/hostname"
+    options = ["-N", "-o", tmp_path / "log"]
+    command = [pyview_command(), *options, "--", "sh", "-c", script]
+    done = worlds["native"].run(command, cwd=tmp_path, timeout=140)
+    assert done.stdout.splitlines()[-1] == Path("/etc/hostname").read_text().strip()
+    assert "gone away" not in done.stderr
+    assert "not in a view" not in done.stderr
+    assert "the core went wrong" not in (tmp_path / "log").read_text()
