@@ -161,26 +161,19 @@ class Upper:
         if not stat.S_ISDIR(os.stat(self.root or "/").st_mode):
             raise refuse(errno.ENOTDIR, self.root)
         os.makedirs(self.private("i"), 0o700, exist_ok=True)
-        self.lock = os.open(self.private(), os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        self.lock = os.open(self.private("lock"), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         try:
             fcntl.flock(self.lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
+            other = os.pread(self.lock, 200, 0).decode(errors="replace").strip()
             self.close()
-            why = f"{os.strerror(errno.EBUSY)}: in use by {self._holder()}"
+            why = f"{os.strerror(errno.EBUSY)}: in use by {other or 'another program'}"
             raise OSError(errno.EBUSY, why, self.root) from None
-        with open(self.private("holder"), "w") as file:
-            file.write(holder + "\n")
+        os.ftruncate(self.lock, 0)
+        os.pwrite(self.lock, holder.encode() + b"\n", 0)
         for name in os.listdir(self.private()):
             if name.startswith("tmp"):
                 self.clear(self.private(name))
-
-    def _holder(self) -> str:
-        """Who has said last that it uses this directory."""
-        try:
-            with open(self.private("holder"), errors="replace") as file:
-                return file.read(200).strip()
-        except OSError:
-            return "another program"
 
     def clear(self, path: str) -> None:
         """Remove what nobody sees: what was left half-made, or an empty directory's whiteouts."""

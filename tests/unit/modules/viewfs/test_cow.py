@@ -215,7 +215,7 @@ def test_a_killed_copy_leaves_nothing(filled):
     (filled.up / ".-" / "tmp7").write_text("half")
     (filled.up / ".-" / "try.json").write_text("{}")
     filled.mount()
-    assert sorted(os.listdir(filled.up / ".-")) == ["holder", "i", "try.json"]
+    assert sorted(os.listdir(filled.up / ".-")) == ["i", "lock", "try.json"]
 
 
 def test_a_full_disk_changes_nothing(filled, monkeypatch):
