@@ -239,7 +239,7 @@ int pv_dispatch_notice(struct pv_task *t, struct pv_stop *s)
 	}
 	if (s->nr == SYS_getdents64 || s->nr == SYS_getdents)
 		return on_descriptor(t, s, call) || lists_mounts(t, (int)s->args[0]) ||
-		       claimed(t, s->args[0]) ? PV_TO_PYTHON : PV_LET_RUN;
+		       pv_lists_kept(t, (int)s->args[0]) ? PV_TO_PYTHON : PV_LET_RUN;
 	while (i < call->nargs && !is_path(call, i))
 		i++;
 	if (i == call->nargs)

@@ -121,8 +121,12 @@ static int opened(struct pv_task *t, struct pv_stop *s, struct pv_where *w,
 	static const unsigned wanted[] = { R_OK, W_OK, R_OK | W_OK, R_OK | W_OK };
 	unsigned needs = wanted[flags & O_ACCMODE] | (flags & O_TRUNC ? W_OK : 0);
 
-	if (!S_ISREG(as->mode) || flags & (O_PATH | O_DIRECTORY) ||
-	    (flags & (O_CREAT | O_EXCL)) == (O_CREAT | O_EXCL))
+	int directory = S_ISDIR(as->mode) && w->kind == PV_OWN_DIRECTORY && !(needs & W_OK) &&
+	                !(flags & (O_CREAT | O_DIRECT));
+
+	if (!directory && (!S_ISREG(as->mode) || flags & O_DIRECTORY))
+		return PV_TO_PYTHON;
+	if (flags & O_PATH || (flags & (O_CREAT | O_EXCL)) == (O_CREAT | O_EXCL))
 		return PV_TO_PYTHON;
 	if (!is_allowed(as, needs)) {
 		*value = -EACCES;
@@ -172,6 +176,21 @@ int pv_serve_kept(struct pv_task *t, struct pv_stop *s, struct pv_where *w, int 
 		return opened(t, s, w, as, a[2], value);
 	}
 	return PV_TO_PYTHON;
+}
+
+/* Must the entries of the directory that the task has open as `fd` be asked for? */
+int pv_lists_kept(struct pv_task *t, int fd)
+{
+	struct stat st;
+	int mine, yes = 0;
+
+	if (!t->view->layered || fd < 0 || (mine = pv_getfd(t, fd)) < 0)
+		return 0;
+	const struct pv_shown *as = fstat(mine, &st) ? NULL : pv_claimed(st.st_dev, st.st_ino);
+	if (as)
+		yes = !as->described || as->odd || !pv_is_kept(t->view, pv_domain_of(mine));
+	close(mine);
+	return yes;
 }
 
 /* fstat(2) and its like on the task's `fd`: PV_LET_RUN when the kernel's answer is right. */

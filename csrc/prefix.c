@@ -285,6 +285,7 @@ static enum pv_verdict through(const struct pv_cover *c, const char *rest, int s
 			w->base = AT_FDCWD;
 			w->relative = 0;
 			w->domain = c->kept;
+			w->kind = kind;
 			return PV_IS_KEPT;
 		case PV_NOT_THERE:
 			return i || slash ? PV_SLOW : PV_NO_ENTRY;

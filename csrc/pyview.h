@@ -305,6 +305,7 @@ struct pv_shown {            /* a file that looks otherwise than the kernel says
 	uint32_t mode, uid, gid;
 	uint32_t links;      /* 0: as many as the kernel says, but for `less` */
 	uint32_t less;
+	int odd;             /* a directory whose entries are not those that the kernel tells */
 	int described;       /* 0: only Python can tell */
 };
 int pv_claim(uint64_t dev, uint64_t ino);
@@ -349,6 +350,7 @@ struct pv_where {
 	int close_base;
 	int relative;
 	int overlaid;                /* changes of it are an overlay's affair */
+	int kind;                    /* enum pv_touch of what is kept */
 	const char *path;            /* from `base`, or the kernel's absolute name */
 	char text[2 * PV_PATH_MAX];
 };
@@ -389,6 +391,7 @@ const struct pv_shown *pv_claimed(uint64_t dev, uint64_t ino);
 int pv_serve_kept(struct pv_task *t, struct pv_stop *s, struct pv_where *w, int nofollow,
                   int64_t *value);
 int pv_serve_fstat(struct pv_task *t, struct pv_stop *s, int fd, int64_t *value);
+int pv_lists_kept(struct pv_task *t, int fd);
 int pv_domain_of(int fd);
 uint64_t pv_now(void);
 uint64_t pv_generation(void);

@@ -269,6 +269,7 @@ class Looks(NamedTuple):
     """The attributes that replace the kernel's own; the size and the times are the kernel's.
 
     links, less  how many names it has; with 0, as many as the kernel says, but for `less`
+    odd          of a directory: its entries are not just those that the kernel tells of it
     """
 
     device: int
@@ -279,6 +280,7 @@ class Looks(NamedTuple):
     gid: int
     links: int = 0
     less: int = 0
+    odd: bool = True
 
 
 class Overlay(Tree):

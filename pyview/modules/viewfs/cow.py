@@ -12,7 +12,7 @@ from typing import Any
 
 from pyview.abi.upper import DATA, LINKS, OPAQUE, RECORD, REDIRECT, is_own
 from pyview.abi.upper import FOREIGN as FOREIGN_NAMES
-from pyview.api import Touch, Tree, refuse
+from pyview.api import Tree, refuse
 from pyview.modules.viewfs import acl, copying
 from pyview.modules.viewfs.look import (
     Look,
@@ -636,11 +636,16 @@ class Cow(Look):
         if node is not None:
             node.gone()
         if over:
-            Node(parent, _last(path), None).over = True
-            self.touches(path, Touch.GONE)
+            self._hide(parent, path)
         else:
             self.forgets(path)
         _touch(self.upper.name(parent))
+
+    def _hide(self, parent: Node, path: str) -> None:
+        """A whiteout has been made."""
+        hidden = Node(parent, _last(path), None)
+        hidden.over = True
+        self.mark(hidden)
 
     def _has_links(self, where: Where) -> bool:
         """Whether a lower file has other names, which may be visible."""
@@ -695,8 +700,7 @@ class Cow(Look):
                 self.forgets(f"{path}{below.path()[len(node.path()) :]}")
             node.gone()
         if over:
-            Node(parent, _last(path), None).over = True
-            self.touches(path, Touch.GONE)
+            self._hide(parent, path)
         else:
             self.forgets(path)
 
@@ -830,8 +834,7 @@ class Cow(Look):
         for below, _ in paths:
             self.mark(below)
         if leaves:
-            Node(source, _last(old), None).over = True
-            self.touches(old, Touch.GONE)
+            self._hide(source, old)
 
     def _exchange(self, old: str, new: str) -> None:
         one, other = self._lift(old), self._lift(new)

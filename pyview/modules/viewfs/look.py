@@ -58,7 +58,7 @@ class Look(Overlay):
         for node in self.root.all():
             path = node.path()
             if node.inode is None:
-                self.touches(path, Touch.GONE)
+                self.mark(node)
                 continue
             self.inodes[node.inode.key] = node.inode
             parent = path.rpartition("/")[0]
@@ -100,14 +100,15 @@ class Look(Overlay):
     def known(self, node: Node, device: int) -> None:
         """A node is new, or new to us; what is beside it lies on `device`."""
         inode = node.inode
-        self.mark(node)
         if inode is None:
+            self.mark(node)
             return
         own = inode.key
         if inode.copied and not inode.indexed:
             inode.shown = (device, inode.copied)
         elif not inode.copied:
             inode.shown = own if own[0] == device else (device, own[1] | FOREIGN)
+        self.mark(node)
         self.inodes[own] = inode
         self.describe(inode)
         if inode.copied and not node.directory:
@@ -121,6 +122,12 @@ class Look(Overlay):
         inode = node.inode
         if node is self.root:
             return
+        plain = inode is not None and stat.S_IFMT(inode.mode) in (stat.S_IFREG, stat.S_IFDIR)
+        above = node.parent.inode if node.parent is not None else None
+        told = plain and inode is not None and inode.shown == inode.key
+        if above is not None and not above.odd and not told:
+            above.odd = True
+            self.describe(above)
         if inode is None:
             how = Touch.GONE
         elif not node.directory:
@@ -137,7 +144,8 @@ class Look(Overlay):
         if inode.data is None and (not stat.S_ISDIR(inode.mode) or inode.node is not self.root):
             links = 1 if stat.S_ISDIR(inode.mode) and inode.copied else inode.names
             looks = Looks(
-                *inode.shown, inode.rdev, inode.mode, inode.uid, inode.gid, links, inode.indexed
+                *(*inode.shown, inode.rdev, inode.mode, inode.uid, inode.gid),
+                *(links, inode.indexed, inode.odd),
             )
         self.claims(*inode.key, looks)
 

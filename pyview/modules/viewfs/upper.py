@@ -44,10 +44,12 @@ class Inode:
     data      the lower path with its data while only its attributes have been copied
     names     how many names are visible, 0: as many as the kernel says
     indexed   it has one more name in the index of lower hard links
+    odd       of a directory: something in it is not to be told as the kernel does
     """
 
     __slots__ = (
-        "copied", "data", "gid", "indexed", "key", "mode", "names", "node", "rdev", "shown", "uid",
+        "copied", "data", "gid", "indexed", "key", "mode", "names", "node", "odd", "rdev",
+        "shown", "uid",
     )  # fmt: skip
 
     def __init__(self, mode: int, uid: int, gid: int, rdev: int = 0, copied: int = 0) -> None:
@@ -55,7 +57,7 @@ class Inode:
         self.key = self.shown = (0, 0)
         self.data: str | None = None
         self.names = 0
-        self.indexed = False
+        self.indexed = self.odd = False
         self.node: Node | None = None
 
     def text(self) -> bytes:
