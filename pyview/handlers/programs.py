@@ -47,18 +47,19 @@ def execve(caller: Caller) -> Handler:
     if where is None:
         return Real()
     shown = caller.text(caller.args[path_index])
-    if where.real is None:
+    if where.real is None or _is_touched(where):
         _executable(caller, where)
     becomes = not flags & AT_EXECVE_CHECK
+    program = _attributes(where) if becomes else None
     if becomes:
         caller.executes(where.number)
-        caller.executes_as(_attributes(where))
+        caller.executes_as(program)
     told = _script_name(caller, dirfd_index, shown)
     changes, given, clean = _interpreted(caller, where, told)
     renamed = bool(changes)  # the kernel calls the process otherwise
     if not changes:
         real, renamed = _file_of(caller, where, becomes)
-        if where.same and not renamed:
+        if where.same and not renamed and program is None:
             return Real(where.clean and clean)
         given = _padded(os.fsencode(real), os.fsencode(told))
         changes = {path_index: given + b"\0"}
@@ -87,9 +88,14 @@ def _executable(caller: Caller, where: Found) -> None:
         raise refuse(errno.ETXTBSY, where.name)
 
 
+def _is_touched(where: Found) -> bool:
+    """Whether an overlay and not the kernel says who may execute it, and as whom."""
+    return where.shown is not None and where.shown.touched
+
+
 def _attributes(where: Found) -> Program | None:
     """What a tree says of a program; None where the file itself does."""
-    if where.cover.number >= 0:
+    if where.cover.number >= 0 and not _is_touched(where):
         return None
     from pyview.credentials import Program  # not before it is needed
 

@@ -293,3 +293,43 @@ def test_another_root_needs_a_capability(view, tmp_path):
 def test_in_a_user_name_space_the_kernel_says_who_it_is(view):
     done = view.run("unshare -Ur id -u; unshare -U id -u; id -u")
     assert done.stdout == f"0\n65534\n{ME.pw_uid}\n"
+
+
+# -- with files of the view's own (viewfs) ---------------------------------------------------------
+
+
+@pytest.fixture
+def own_files(worlds, tmp_path):
+    """Root of a view in which viewfs keeps what is changed, on the whole host."""
+    plain = worlds["view"]
+    mount = f"viewfs:{tmp_path}:/:mincow,vstat"
+    launcher = (plain.launcher[0], "-N", "-p", "viewfs", "-p", "vuid", "-m", mount, "--")
+    return replace(plain, name="vuid-viewfs", launcher=(*launcher, "viewsudo"))
+
+
+AS_DAEMON = "su daemon -s /bin/sh -c"
+ROOTS_OWN = {
+    "owners": ("touch x; stat -c %U x; chown daemon:mail x; stat -c %U:%G x", "root daemon:mail"),
+    "devices": ("mknod n c 1 3; stat -c '%t:%T %U' n", "1:3 root"),
+    "others": (f"{AS_DAEMON} 'id -un; ls /root; cat /etc/shadow; touch /etc/y'", "daemon"),
+    "unreadable": ("head -n 1 /etc/shadow | cut -c1-7; ls -A /root; echo 1 >/root/x; cat /root/x",
+                   "root:*: 1"),
+    "set-user-id": (f"cp /usr/bin/id i; chmod 4755 i; {AS_DAEMON} './i -un; $PWD/i -ru'",
+                    f"root {pwd.getpwnam('daemon').pw_uid}"),
+    "set-group-id": (f"cp /usr/bin/id i; chgrp mail i; chmod 2755 i; {AS_DAEMON} './i -gn'",
+                     "mail"),
+    "execute": (f"cp /usr/bin/id i; chmod 700 i; {AS_DAEMON} ./i; echo $?", "126"),
+    "read": (f"umask 077; echo a >p; {AS_DAEMON} 'cat p || echo no'", "no"),
+    "search": (f"umask 077; mkdir d; echo a >d/f; {AS_DAEMON} 'cat d/f || echo no'", "no"),
+    "accounts": ("useradd -m pvt && su pvt -c 'touch ~/a; stat -c %U ~/a; id -un'", "pvt pvt"),
+    "passwords": (f"echo root:pw | chpasswd; {AS_DAEMON} 'echo pw | su -c whoami'", "root"),
+    "root": ("mkdir -p r/in; python3 -c 'import os; os.chroot(\"r\"); print(*os.listdir(\"/\"))'",
+             "in"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", ROOTS_OWN)
+def test_in_a_copy_of_the_host_root_is_root(own_files, name):
+    script, said = ROOTS_OWN[name]
+    script = f"mkdir /srv/t && cd /srv/t && chmod 755 . && {{ {script}; }}; true"
+    assert own_files.run(["sh", "-c", script]).stdout.split() == said.split()

@@ -5,17 +5,22 @@ from __future__ import annotations
 
 import errno
 import os
+import stat
 import struct
 import subprocess
+from types import SimpleNamespace
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from playbook import Nobody, play
 
+from pyview.api import Shown, Tree, attributes
+from pyview.credentials import Program
 from pyview.handlers.caller import AT_FDCWD
 from pyview.handlers.directories import VIRTUAL
 from pyview.handlers.programs import HEAD, _script_line
+from pyview.paths import Found
 from pyview.verdicts import Block, Done, Real, Redirect, Renamed
 from pyview.view import Past, View
 
@@ -427,3 +432,33 @@ def test_a_program_of_another_root_is_started_by_its_interpreter(elsewhere, tmp_
 def test_what_names_none_is_the_kernels_file(elsewhere, tmp_path):
     _, asked = play(elsewhere.calls("execve", "/plain", 0, 0), 0)
     assert asked[0] == Redirect({0: f"{tmp_path}/plain".encode() + b"\0"})
+
+
+def test_an_overlay_says_whose_program_it_is_and_who_may_run_it(caller, tmp_path, monkeypatch):
+    class Told(Tree):
+        mode = 0o4755
+
+        def lstat(self, path):
+            return attributes(stat.S_IFREG | self.mode, uid=3, gid=4, size=1)
+
+    (tmp_path / "program").touch()
+    real = str(tmp_path / "program")
+    tree = Told()
+    mount = SimpleNamespace(tree=tree, epoch=1)
+    layers = (SimpleNamespace(overlay=tree),)
+    cover = SimpleNamespace(number=0, kept=9, prefix="", root="", mount=mount, layers=layers)
+    caller.view._covers = (cover,)
+
+    def resolve(*_words, **_how):
+        return Found(
+            "/program", cover, real, "/program", True, False, shown=Shown(real, True, True)
+        )
+
+    monkeypatch.setattr(caller, "resolve", resolve)
+    verdict, asked = play(caller.calls("execve", "/program", 0, 0), 0)
+    assert verdict == Done()
+    assert isinstance(asked[0], Redirect)
+    assert ("executes as", Program(0o4755, 3, 4)) in caller.notes
+    tree.mode = 0o644
+    with pytest.raises(PermissionError):
+        play(caller.calls("execve", "/program", 0, 0))
