@@ -87,7 +87,7 @@ def test_devices_are_as_they_are_written(tmp_path):
     happens_as_written("devices.md", tmp_path)
 
 
-@pytest.mark.needs("user", "setpriv", "ps")
+@pytest.mark.needs("user", "setpriv", "ps", "useradd")
 def test_identity_is_as_it_is_written(tmp_path):
     happens_as_written("identity.md", tmp_path)
 
