@@ -92,11 +92,10 @@ def _enter_root(caller: Caller, where: Found, who: Credentials | None) -> Emulat
 
     Errors: ENOENT, ENOTDIR, EACCES, EPERM.
     """
-    if where.real is None:
-        st = trees.lstat(where)
-        if not stat.S_ISDIR(st.st_mode):
-            raise refuse(errno.ENOTDIR, where.name)
-        trees.may(caller, where, st, os.X_OK)
+    if where.overlay is not None:
+        where = overlays.revealed(caller, where)
+    if where.real is None or overlays.is_virtual(where):
+        _may_enter(caller, where)
     else:
         caller.search(where)
     if who is None or not who.can(CAP_SYS_CHROOT):

@@ -325,6 +325,9 @@ ROOTS_OWN = {
     "passwords": (f"echo root:pw | chpasswd; {AS_DAEMON} 'echo pw | su -c whoami'", "root"),
     "root": ("mkdir -p r/in; python3 -c 'import os; os.chroot(\"r\"); print(*os.listdir(\"/\"))'",
              "in"),
+    "no root": ("mkdir -m 0700 r; P='import os; os.chroot(chr(114))'; export P;"
+                f" {AS_DAEMON} 'python3 -c \"$P\"' 2>&1 | tail -n 1 | cut -c18-27",
+                "[Errno 13]"),
 }  # fmt: skip
 
 
