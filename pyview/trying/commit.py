@@ -31,7 +31,7 @@ from pyview.trying.places import joined, parent_of, within
 from pyview.trying.references import References
 from pyview.trying.reshaping import apart, ours, seen_from
 from pyview.trying.staging import Staging
-from pyview.trying.state import Directory
+from pyview.trying.state import LOCK, Directory
 from pyview.trying.trees import Merged, Node, Plain, Tree, Upper
 
 
@@ -142,7 +142,7 @@ def wipe(directory: Directory) -> None:
         if name != upper.OWN:
             copying.remove(directory.raw + b"/" + name)
     for name in os.listdir(directory.own(b"")):
-        if name != b"lock":
+        if name != LOCK:
             copying.remove(directory.own(name))
 
 

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """What vutry itself keeps beside an upper directory: about its runs, and what the host was then.
 
-    .-/lock       the view's: locked by whoever uses the directory
+    .-/lock       locked by whoever uses the directory, a view or vutry; its text says who
     .-/try.json   lower root, layers, the last command, when it began
     .-/try.base   what the host had under each changed name when the command ended
     .-/try.undo, .-/try.commit, .-/try.done, .-/try.kept/   a commit that is under way (journal.py)
@@ -77,6 +77,11 @@ class Directory:
             who = os.pread(self._lock, 200, 0).decode(errors="replace").strip()
             self.unlock()
             raise InUse(who) from None
+        try:
+            os.ftruncate(self._lock, 0)
+            os.pwrite(self._lock, b"vutry, process %d\n" % os.getpid(), 0)
+        except OSError:
+            pass  # a full disk: it only is for the others' information
 
     def unlock(self) -> None:
         """Let others use it."""

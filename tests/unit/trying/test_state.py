@@ -73,7 +73,7 @@ def test_who_leaves_in_time_is_waited_for(tmp_path):
     directory = Directory(str(tmp_path))
     directory.begin([], [])
     script = (
-        "import fcntl,sys,time;f=open(sys.argv[1],'r+');fcntl.flock(f,2);print(flush=True);"
+        "import fcntl,os,sys,time;fcntl.flock(os.open(sys.argv[1],2),2);print(flush=True);"
         "time.sleep(0.2)"
     )
     name = os.fsdecode(directory.own(b"lock"))
