@@ -73,6 +73,7 @@ class Journal:
         """Read what an interrupted commit has left; False when there is no such."""
         try:
             with open(self.directory.own(COMMIT), "rb") as file:
+                self._ours(file.fileno())
                 kept = json.load(file)
         except FileNotFoundError:
             return False
@@ -82,6 +83,12 @@ class Journal:
     def begun(self) -> bool:
         """An interrupted commit had not come so far that it could be completed."""
         return os.path.lexists(self.directory.own(UNDO))
+
+    def _ours(self, fd: int) -> None:
+        """Root does not go on with what a user has begun, or says to have begun."""
+        if os.fstat(fd).st_uid != os.geteuid():
+            why = "an interrupted commit of another user"
+            raise OSError(errno.EPERM, why, self.directory.raw)
 
     def write(self) -> None:
         """From here on it is completed, whatever happens."""
@@ -145,6 +152,7 @@ class Journal:
         self.host.forget()
         try:
             with open(self.directory.own(UNDO), "rb") as file:
+                self._ours(file.fileno())
                 records = file.read().split(b"\0")[:-1]
         except FileNotFoundError:
             records = []
@@ -190,11 +198,19 @@ class Journal:
         except OSError as error:
             if error.errno not in (errno.EPERM, errno.EMLINK, errno.EXDEV, errno.EOPNOTSUPP):
                 raise
-            tree, path = Plain(self.host.root), os.fsencode(old)
+            self._copy(os.fsencode(old), self.name(new))
+
+    def _copy(self, path: bytes, name: bytes) -> None:
+        """Make a copy of something of the host, whole at once."""
+        tree, part = Plain(self.host.root), name + b".part"
+        try:
             node = tree.look(path)
             assert node is not None
-            copying.make(tree, path, node, self.name(new))
-            copying.dress(self.name(new), copying.attributes_of(node, tree.xattrs(path)))
+            copying.remove(part)
+            copying.make(tree, path, node, part)
+            copying.dress(part, copying.attributes_of(node, tree.xattrs(path)))
+            os.rename(part, name)
+        finally:
             tree.close()
 
     def undo_link(self, _old: str, new: str) -> None:

@@ -252,3 +252,10 @@ def test_who_is_asked(tmp_path, monkeypatch, stdin, stdout, stderr, expected):
     monkeypatch.undo()
     for fd in (read, write, regular):
         os.close(fd)
+
+
+def test_long_copies_have_a_bar_on_a_terminal(there, command, capfd, monkeypatch):
+    monkeypatch.setattr(attempts, "MUCH", 4)
+    monkeypatch.setattr("pyview.commands.vu_moo.os.isatty", lambda fd: fd == 2)
+    assert main(["vutry", "-y", "cmd"]) == 0
+    assert "100 %\r\x1b[K" in capfd.readouterr().err

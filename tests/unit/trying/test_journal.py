@@ -117,3 +117,17 @@ def test_steps_are_counted(stage, journal):
     again.close()
     assert (stage.host / "f").exists()
     assert not journal.found()
+
+
+def test_nobody_goes_on_with_what_another_has_begun(stage, journal, monkeypatch):
+    """Root, above all: the steps could be anything."""
+    journal.steps = [["rename", "f", "x"]]
+    journal.write()
+    Undo(stage.directory).close()
+    monkeypatch.setattr(os, "geteuid", lambda: 987654)
+    for work in (Journal(stage.directory).found, Journal(stage.directory).clear):
+        with pytest.raises(OSError, match="of another user") as caught:
+            work()
+        assert caught.value.errno == errno.EPERM
+    monkeypatch.undo()
+    assert (stage.host / "f").exists()
