@@ -4,10 +4,13 @@
 from __future__ import annotations
 
 import errno
+import os
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
+from pyview import api
 from pyview.abi import upper
+from pyview.modules.viewfs.stand_ins import stand_in
 from pyview.trying.places import joined, parent_of, within
 from pyview.trying.trees import Entry, Merged, Node, Plain, Tree, Upper
 
@@ -214,12 +217,22 @@ class _Scanner:
             return new.rdev != old.rdev
         if new.kind != "f" or entry.data == host:
             return False
+        if entry.lower == old.ino and self._made_up(path, host):
+            return False  # only read
         if new.size != old.size or not new.size:
             return new.size != old.size
         try:
             return not same_bytes(self.view.content(path), self.lower.content(host))
         except PermissionError:
             return True  # we may not know
+
+    def _made_up(self, path: bytes, host: bytes) -> bool:
+        """The view put it in place of what only root may read, and nobody changed it."""
+        made = stand_in(_Below(self.lower), "/" + os.fsdecode(host))
+        if made is None:
+            return False
+        with open(self.view.content(path), "rb") as file:
+            return file.read() == made
 
     def find_renames(self) -> None:
         """Join what vanished in one place with what appeared in another."""
@@ -314,6 +327,16 @@ class _Scanner:
         """The view does not show the lower file of this name under it any more."""
         found = self.view.where(origin)
         return found is None or (found.entry is not None and found.entry.inode != entry.inode)
+
+
+class _Below(api.Tree):
+    """As much of a lower tree as stand-ins are made from."""
+
+    def __init__(self, lower: Tree) -> None:
+        self._lower = lower
+
+    def real(self, path: str) -> str | None:
+        return os.fsdecode(self._lower.content(os.fsencode(path.lstrip("/"))))
 
 
 def compared(attributes: dict[str, bytes]) -> dict[str, bytes]:

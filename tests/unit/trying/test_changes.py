@@ -118,6 +118,21 @@ def test_times_of_directories(stage):
     view.close()
 
 
+def test_what_the_view_made_up_and_nobody_changed_is_no_change(stage):
+    """Reading /etc/shadow in a view leaves a copy of it that has no passwords."""
+    etc = stage.host / "etc"
+    etc.mkdir()
+    (etc / "passwd").write_text("root:x:0:0::/root:/bin/sh\n")
+    (etc / "shadow").write_text("root:$6$secret:19000:0:99999:7:::\n")
+    stage.model.copy_up("/etc/shadow")
+    os.truncate(stage.upper / "etc/shadow", 0)
+    (stage.upper / "etc/shadow").write_text("root:*:19000:0:99999:7:::\n")
+    os.utime(stage.upper / "etc/shadow", ns=(0, (etc / "shadow").stat().st_mtime_ns))
+    assert [change.path for change in stage.changes()] == []
+    stage.model.append("/etc/shadow", b"nine:!:19000::::::\n")
+    assert [change.path for change in stage.changes()] == [b"etc/shadow"]
+
+
 def change(path: bytes, kind: str = "added", origin: bytes | None = None, stage=None) -> Change:
     return Change(path, kind, path, None, None, origin=origin)
 
