@@ -9,6 +9,7 @@ from functools import partial
 from typing import Any
 
 from pyview import core
+from pyview.patience import Interrupted
 from pyview.procedures import (
     MASK,
     PARK,
@@ -56,7 +57,11 @@ class Asking(Tracees):
     def _guarded(self, task: Task, say: Callable[[], Verdict | Request]) -> Verdict | Request:
         """A handler's next request, or its verdict; its errors are verdicts too."""
         try:
-            return say()
+            self.patience.at = task
+            try:
+                return say()
+            finally:
+                self.patience.at = None
         except StopIteration as end:
             if isinstance(end.value, Verdict):
                 return end.value
@@ -66,6 +71,9 @@ class Asking(Tracees):
             return Emulate(-number) if number in ERRNOS else self._mistaken(task, error)
         except core.Gone:
             raise
+        except Interrupted as error:
+            self.reports.failed(f"{task.call.name} of task {task.tid} was interrupted", error)
+            return Emulate(-errno.EINTR)
         except BaseException as error:  # SystemExit too: the view lives on
             return self._mistaken(task, error)
 

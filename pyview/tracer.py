@@ -18,6 +18,7 @@ from pyview.control import Answer, Later
 from pyview.emulation import Emulation
 from pyview.handlers.table import handler_of
 from pyview.installing import Installer
+from pyview.patience import Parked, Patience
 from pyview.procedures import (
     Procedure,
     Stop,
@@ -64,7 +65,8 @@ class Tracer(Asking):
         self.numbers = core.numbers()
         self._calls: dict[int, Call] = {n: BY_NAME[name] for name, n in self.numbers.items()}
         self.emulation = Emulation(self)
-        self._parked: dict[int, object] = {}  # tasks whose call waits for a slow file
+        self._parked: dict[int, Parked] = {}  # tasks whose call waits for a slow file
+        self.patience = Patience(self._parked, self._give_up_soon)
         self._services = Services(self)
         self._installer = Installer(self)
         self._add(View(1, name), picture)
@@ -258,7 +260,7 @@ class Tracer(Asking):
 
     def _park(self, task: Task, handler: Handler, work: Work, stop: Stop, listener: bool) -> None:
         """The task waits in its call until a slow file has done something."""
-        tid, token = task.tid, object()
+        tid, token = task.tid, Parked(task, stop, listener)
         record = core.task(tid)
         if record is None:
             return
@@ -282,6 +284,21 @@ class Tracer(Asking):
             self._installer.ended(tid)
 
         self.emulation.workers.submit(work.file, work.run, then)
+
+    def _give_up_soon(self, tid: int, token: Parked) -> None:
+        self.emulation.workers.tell(partial(self._give_up, tid, token))
+
+    def _give_up(self, tid: int, token: Parked) -> None:
+        """The task is about to die by a signal: its call ends, whatever becomes of the work."""
+        if self._parked.get(tid) is not token:
+            return
+        del self._parked[tid]
+        record = core.task(tid)
+        if record is not None:
+            record.watched = 0
+            self._settle(token.task, Emulate(-errno.EINTR), token.stop, token.listener)
+        self.emulation.done(tid)
+        self._installer.ended(tid)
 
     def _died(self, stop: Stop, alone: Callable[[], None]) -> None:
         tid = int(stop.tid)

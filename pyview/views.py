@@ -14,6 +14,7 @@ from pyview.api import Device, Overlay, Tree, refuse
 from pyview.emulation import Emulation
 from pyview.installing import Installer
 from pyview.openfile import OpenFile
+from pyview.patience import Patience
 from pyview.reports import Reports
 from pyview.services import Services
 from pyview.view import Cover, Mount, Past, View, covers
@@ -61,6 +62,7 @@ class Views:
 
     reports: Reports
     emulation: Emulation
+    patience: Patience
     _services: Services
     _installer: Installer
 
@@ -139,6 +141,8 @@ class Views:
         self._describe(view)
         layered = any(cover.layers for cover in view.covers())
         virtual = any(cover.number < 0 for cover in view.covers())
+        if virtual:
+            self.patience.start()
         identity = "identity" in view.claims
         if not identity:
             for record in self._tasks(view):

@@ -5,11 +5,13 @@ from __future__ import annotations
 
 import os
 import resource
+import signal
 import sys
+import time
 from pathlib import Path
 
 import pytest
-from worlds.world import core_of, pyview_command, status_of
+from worlds.world import core_of, processes, pyview_command, status_of
 
 GUESTS = Path(__file__).parents[1] / "guests"
 sys.path.insert(0, str(GUESTS))
@@ -170,3 +172,45 @@ def test_whatever_goes_wrong_in_a_modules_life_the_view_lives(worlds, tmp_path):
     assert "gone away" not in done.stderr
     assert "not in a view" not in done.stderr
     assert "the core went wrong" not in (tmp_path / "log").read_text()
+
+
+# -- a module that hangs -------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("name", ["spins", "waits", "reads", "slow"])
+def test_who_waits_for_a_module_for_ever_can_be_interrupted(worlds, tmp_path, name, number):
+    """While it is in the core's own thread nobody is served; afterwards everybody is again."""
+    log = tmp_path / "log"
+    view = worlds["view"]
+    plain = [view.launcher[0], "-o", str(log), "-p", str(GUESTS / "hangs.py"), *view.launcher[1:]]
+    script = "trap : INT; (trap - INT; exec cat /hangs/$NAME); echo $?; cat /etc/hostname"
+    native = worlds["native"]
+    with native.start([*plain, "sh", "-c", script], env={"NAME": name}) as process:
+        waiter = wait_for(lambda: child_in(process.pid, "cat"))
+        time.sleep(0.3)  # it has asked by then; if not, the signal comes before the call
+        os.kill(waiter, number)
+        assert process.stdout.readline() == f"{128 + number}\n"
+        assert process.stdout.readline() == Path("/etc/hostname").read_text()
+        assert process.wait(10) == 0
+    assert ("was interrupted" in log.read_text()) == (name != "slow")
+
+
+def child_in(pid: int, name: str) -> int:
+    """A descendant of `pid` that executes a program of this name; 0 when there is none."""
+    for child in processes():
+        status = status_of(child)
+        parents = {int(status.get("PPid", 0))}
+        parents |= {int(status_of(parent).get("PPid", 0)) for parent in parents}
+        if status.get("Name") == name and pid in parents:
+            return child
+    return 0
+
+
+def wait_for(what):
+    """What it gives, once that is true."""
+    end = time.monotonic() + 20
+    while not (found := what()):
+        assert time.monotonic() < end
+        time.sleep(0.01)
+    return found
