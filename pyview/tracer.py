@@ -9,16 +9,15 @@ from __future__ import annotations
 import errno
 import os
 from collections.abc import Callable, Sequence
-from functools import partial
 from typing import Any
 
 from pyview import core
-from pyview.asking import Asking, go_on, resumed
+from pyview.asking import go_on
 from pyview.control import Answer, Later
 from pyview.emulation import Emulation
 from pyview.handlers.table import handler_of
 from pyview.installing import Installer
-from pyview.patience import Parked, Patience
+from pyview.parking import Parking
 from pyview.procedures import (
     Procedure,
     Stop,
@@ -52,7 +51,7 @@ REFUSED_BY = {core.ROW: "core", core.ARCH: "core", core.OTHER: "its own filter"}
 SIGKILL = 9  # signal's own module costs 3 ms
 
 
-class Tracer(Asking):
+class Tracer(Parking):
     """The core of one session: all its views, and the procedures under way in their tasks."""
 
     def __init__(self, reports: Reports, name: str, picture: Any) -> None:
@@ -65,8 +64,6 @@ class Tracer(Asking):
         self.numbers = core.numbers()
         self._calls: dict[int, Call] = {n: BY_NAME[name] for name, n in self.numbers.items()}
         self.emulation = Emulation(self)
-        self._parked: dict[int, Parked] = {}  # tasks whose call waits for a slow file
-        self.patience = Patience(self._parked, self._give_up_soon)
         self._services = Services(self)
         self._installer = Installer(self)
         self._add(View(1, name), picture)
@@ -257,48 +254,6 @@ class Tracer(Asking):
         else:
             self._settle(task, answer, stop, listener)
             self.emulation.done(task.tid)
-
-    def _park(self, task: Task, handler: Handler, work: Work, stop: Stop, listener: bool) -> None:
-        """The task waits in its call until a slow file has done something."""
-        tid, token = task.tid, Parked(task, stop, listener)
-        record = core.task(tid)
-        if record is None:
-            return
-        record.watched = 1
-        self._parked[tid] = token
-
-        def then(value: Any, error: BaseException | None) -> None:
-            alive = self._parked.get(tid) is token
-            answer = self._guarded(task, partial(resumed, handler, value, error))
-            if not alive:  # killed meanwhile: what was opened for it is to be closed
-                if isinstance(answer, Opened) and answer.object is not None:
-                    self.emulation.close(answer.object)
-                handler.close()
-                return
-            del self._parked[tid]
-            record.watched = 0
-            try:
-                self._carry_on(task, handler, answer, stop, listener)
-            except core.Gone:
-                self.emulation.done(tid)
-            self._installer.ended(tid)
-
-        self.emulation.workers.submit(work.file, work.run, then)
-
-    def _give_up_soon(self, tid: int, token: Parked) -> None:
-        self.emulation.workers.tell(partial(self._give_up, tid, token))
-
-    def _give_up(self, tid: int, token: Parked) -> None:
-        """The task is about to die by a signal: its call ends, whatever becomes of the work."""
-        if self._parked.get(tid) is not token:
-            return
-        del self._parked[tid]
-        record = core.task(tid)
-        if record is not None:
-            record.watched = 0
-            self._settle(token.task, Emulate(-errno.EINTR), token.stop, token.listener)
-        self.emulation.done(tid)
-        self._installer.ended(tid)
 
     def _died(self, stop: Stop, alone: Callable[[], None]) -> None:
         tid = int(stop.tid)
