@@ -71,7 +71,7 @@ class Waiting:
     def _run(self, tid: int) -> Generator[Step, Any, int]:
         stop = yield core.TO_EXIT, 0
         while stop.kind in (core.ENTRY, core.TRACED, core.TRAP):
-            if tid in self._woken:
+            if tid in self._woken and stop.kind == core.ENTRY:
                 self._machine.interrupt(tid)  # this stop has taken the last one back
             stop = yield core.TO_EXIT, 0
         if stop.kind != core.EXIT:

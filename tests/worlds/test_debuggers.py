@@ -180,7 +180,7 @@ def test_user_mode_linux_boots_in_a_view(world, native, tmp_path):
     (tmp_path / "init.c").write_text(source + "fflush(stdout); return reboot(0x4321fedc); }")
     native.run("cc -static -o init init.c", cwd=tmp_path)
     words = (
-        f"linux.uml mem=48M root=/dev/root rootfstype=hostfs rootflags=/ ro "
+        f"linux.uml mem=128M root=/dev/root rootfstype=hostfs rootflags=/ ro "
         f"init={tmp_path}/init quiet con=null con0=null,fd:1 uml_dir={tmp_path}/uml"
     )
     env = {"HOME": str(tmp_path), "TMPDIR": str(tmp_path)}
@@ -188,12 +188,12 @@ def test_user_mode_linux_boots_in_a_view(world, native, tmp_path):
     assert "up and down" in done.stdout, done.stdout + done.stderr
 
 
-def test_a_tracee_names_its_debugger(world, guest, tmp_path):
+@pytest.mark.needs("strace")
+@pytest.mark.parametrize("name", ["loaded", "unreal", "unreal2", "child", "emulated"])
+def test_a_tracee_names_its_debugger(worlds, name, tmp_path):
     """TracerPid is the debugger's, once a view hides its core there."""
-    if not world.loaded:
-        pytest.skip("TracerPid leads the vu_* commands to the core")
     script = "strace -o /dev/null grep TracerPid /proc/self/status & echo $!; wait"
-    said = world.run(["bash", "-c", script], cwd=tmp_path).stdout.split()
+    said = worlds[name].run(["bash", "-c", script], cwd=tmp_path).stdout.split()
     assert int(said[-1]) == int(said[0])
 
 

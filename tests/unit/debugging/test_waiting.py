@@ -127,6 +127,8 @@ def test_without_a_child_of_the_kernels_it_sleeps(scene, registers):
     assert (registers.nr, registers.value) == (core.NO_CALL, scene.loop.numbers["pause"])
     scene.stops(core.SIGNAL, USR1)
     scene.machine.said()
+    waiting.send(SimpleNamespace(kind=core.TRAP))  # before it has made the call: not again
+    assert not scene.machine.said("interrupt")
     waiting.send(SimpleNamespace(kind=core.ENTRY))  # which takes an interrupt back
     assert scene.machine.said("interrupt") == [("interrupt", DEBUGGER)]
     with pytest.raises(StopIteration):
