@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import ast
 import re
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -79,3 +80,10 @@ def test_one_door_to_C():
     entering = re.compile(r"^\s*(from|import)\b.*\b_core\b", re.MULTILINE)
     doors = [file for file in SOURCES if entering.search(file.read_text(encoding="utf-8"))]
     assert doors == [ROOT / "pyview" / "core.py"]
+
+
+def test_every_package_is_installed():
+    with open(ROOT / "pyproject.toml", "rb") as file:
+        told = tomllib.load(file)["tool"]["setuptools"]["packages"]
+    inits = (ROOT / "pyview").rglob("__init__.py")
+    assert sorted(told) == sorted(".".join(i.parent.relative_to(ROOT).parts) for i in inits)
