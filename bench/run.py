@@ -29,7 +29,7 @@ from scratch import Scratch, UserError, ordinary_user
 ROOT = Path(__file__).parent.parent
 ROWS = "stat,open,read,write,getpid,fork,python,tar,git,find,findsize,make,start"
 ROWS += ",pread4k,pread64k,pread1m,pwrite4k,ddread,ddwrite,mkfs,fsck"
-COLUMNS = "native,pyview,unreal,through,proot,strace,bwrap,twostops"
+COLUMNS = "native,pyview,unreal,through,mincow,proot,strace,bwrap,twostops"
 COLUMNS += ",raw,mbr,cow,qcow2,mounted"
 
 

@@ -91,7 +91,8 @@ class Scratch:
         subprocess.run(argv, check=True, cwd=self.root, env=self.environment(), **self.identity)
 
     def build(self) -> None:
-        """Compile calls and twostops, and make the file that is read."""
+        """Compile calls and twostops, and make the file that is read, and viewfs' directory."""
+        self.command("mkdir", "-p", "upper")
         for name in ("calls", "twostops"):
             self.command("cc", "-O2", "-Wall", "-o", name, f"{name}.c")
         self._write("data", "x" * (BLOCKS * 4096))

@@ -90,8 +90,8 @@ void pv_forget(void)
 	generation++;
 }
 
-/* Another number after each pv_forget(). */
+/* Another number after each pv_forget(), and after each touch: a directory may be another. */
 uint64_t pv_generation(void)
 {
-	return generation;
+	return mix(generation, touches);
 }

@@ -400,7 +400,7 @@ static size_t directory_name(struct pv_task *t, int fd, int domain, char *name, 
 static const char *cwd_name(struct pv_task *t, int fd)
 {
 	char name[PV_PATH_MAX];
-	uint64_t key = t->fs->serial * 0x9e3779b97f4a7c15u ^ pv_generation() << 20 ^ t->view->serial;
+	uint64_t key = t->fs->serial * 0x9e3779b97f4a7c15u ^ pv_generation() ^ t->view->serial;
 
 	if (t->fs->name && t->fs->name_key == key && t->fs->name_until > pv_now())
 		return t->fs->name;
@@ -414,6 +414,33 @@ static const char *cwd_name(struct pv_task *t, int fd)
 	return t->fs->name;
 }
 
+/* The same of any directory; of the last one asked for it is remembered, too. */
+static size_t any_name(struct pv_task *t, int fd, int domain, char *name, size_t size)
+{
+	static struct { uint64_t dev, ino, key, until; size_t length; char name[PV_PATH_MAX]; } last;
+	struct stat st;
+	uint64_t key = pv_generation() ^ (uint64_t)t->view->serial << 32 ^ (unsigned)domain;
+
+	if (fstat(fd, &st) < 0)
+		return 0;
+	if (last.ino != st.st_ino || last.dev != st.st_dev || last.key != key ||
+	    last.until <= pv_now()) {
+		last.ino = 0;
+		last.length = directory_name(t, fd, domain, last.name, sizeof last.name);
+		if (!last.length)
+			return 0;
+		last.dev = st.st_dev;
+		last.ino = st.st_ino;
+		last.key = key;
+		last.until = pv_now() + 1000000000u;
+	}
+	size_t n = strlen(last.name);
+	if (n + 1 > size)
+		return 0;
+	memcpy(name, last.name, n + 1);
+	return n ? n : 1;
+}
+
 /* `path` from w->base as a name of the view. */
 static size_t name_in_view(struct pv_task *t, int dirfd, const struct pv_where *w,
                            const char *path, char *name, size_t size)
@@ -424,7 +451,7 @@ static size_t name_in_view(struct pv_task *t, int dirfd, const struct pv_where *
 
 	if (dirfd == AT_FDCWD)
 		start = cwd_name(t, w->base);
-	else if (!directory_name(t, w->base, w->domain, directory, sizeof directory))
+	else if (!any_name(t, w->base, w->domain, directory, sizeof directory))
 		start = NULL;
 	size_t n = start ? strlen(start) : 0;
 	if (!start || n + k + 2 > size)
@@ -503,7 +530,10 @@ static enum pv_verdict relative(struct pv_task *t, const struct shape *s, int di
 	w->path = path;
 	if (s->hit && !t->view->layered)
 		return PV_SLOW;
-	w->domain = dirfd == AT_FDCWD ? t->fs->domain : pv_mark_of(t, dirfd);
+	if (dirfd != AT_FDCWD && t->view->layered && base_of(t, dirfd, w) == 0)
+		w->domain = pv_domain_of(w->base);
+	else
+		w->domain = dirfd == AT_FDCWD ? t->fs->domain : pv_mark_of(t, dirfd);
 	if (w->domain < 0)
 		return PV_SLOW;
 	if (t->view->layered) {

@@ -442,7 +442,7 @@ def has_sockets(view: Any) -> None:
     lib.pv_view_sockets(view, 1)
 
 
-clean, use_domains = lib.pv_clean, lib.pv_use_domains
+clean, use_domains, forget_names = lib.pv_clean, lib.pv_use_domains, lib.pv_forget
 
 
 class Layer:

@@ -301,6 +301,9 @@ class Task(Proc):
     def search(self, found: Found) -> None:
         os.stat(os.path.join(found.real or "/", "."))
 
+    def names_changed(self) -> None:
+        core.forget_names()
+
     def real_fd(self, fd: int) -> int:
         return core.descriptor(self._record, fd)
 

@@ -200,6 +200,9 @@ class Nobody:
     def marked_here(self, fd: int, domain: int) -> None:
         self.notes.append(("marked here", domain))
 
+    def names_changed(self) -> None:
+        self.notes.append(("names changed",))
+
     def real_fd(self, fd: int) -> int:
         return os.dup(fd)
 

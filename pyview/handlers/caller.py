@@ -83,6 +83,9 @@ class Caller(Protocol):
     def marked_here(self, fd: int, domain: int) -> None:
         """The core's descriptor is of `domain`."""
 
+    def names_changed(self) -> None:
+        """A directory of the kernel's has another name now, or is gone."""
+
     def real_fd(self, fd: int) -> int:
         """A descriptor of the core for what its own is open for.  Errors: EBADF."""
 

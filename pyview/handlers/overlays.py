@@ -136,6 +136,8 @@ def _change(
     overlay, path = acting[0]
     if all(one.attempts(name) for one, name in acting):
         value = yield Redirect(changes)
+        if value >= 0 and caller.call.op in ("rename", "rmdir", "unlink"):
+            caller.names_changed()
         if value >= 0 or not overlay.goes_on(-value):
             return Done()
     if caller.call.op == "truncate":
