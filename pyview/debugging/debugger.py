@@ -72,6 +72,7 @@ class Debugging(Waiting):
         self._loop = loop
         self._unfiltered: set[int] = set()  # debuggers that could not be given the wait tier yet
         self._apart: dict[int, bool] = {}  # in a pid name space of their own
+        self._owed: dict[int, int] = {}  # whose ATTACH ends when this stopped job has stopped anew
 
     # -- calls -----------------------------------------------------------------------------------
     def ptrace(self, tid: int, args: tuple[int, ...]) -> Emulate | Real | None:
@@ -120,10 +121,25 @@ class Debugging(Waiting):
         self._adopt(tracee)
         if not seized or tracee.rare() or self._machine.stands_still(pid):
             self._machine.wants(pid, True)
+        if self._machine.is_stopped_job(pid):  # kernel/ptrace.c: JOBCTL_TRAPPING
+            self._owed[pid] = tid
+            return None
         if self._machine.waits(tid):
             return Emulate(0)
         self._loop.start(tid, self._answered(tid))
         return None
+
+    def _pay(self, pid: int) -> None:
+        """Whoever attached to a stopped job goes on."""
+        tid = self._owed.pop(pid, 0)
+        if not tid or not self._machine.known(tid):
+            return
+        if self._machine.waits(tid) or self._loop.busy_with(tid):
+            self._machine.answer(tid, 0)
+            self._machine.resume(tid)
+            self._filter(tid)
+        else:
+            self._loop.start(tid, self._answered(tid))
 
     def _adopt(self, tracee: Tracee) -> None:
         tracee.uid = self._machine.uid(tracee.tid)
@@ -296,6 +312,7 @@ class Debugging(Waiting):
         if not tracee.attaching:
             self._machine.wants(tracee.tid, False)
         self._announce(tracee)
+        self._pay(tracee.tid)
 
     def holds(self, tid: int) -> bool:
         """Is this task stopped until its debugger lets it go on?"""
@@ -381,6 +398,7 @@ class Debugging(Waiting):
         tracee = self._tracees.pop(tid, None)
         if tracee is not None and not tracee.natural:
             self._obituary(tracee, status)
+        self._pay(tid)
         self._abandon(tid)
 
     def _abandon(self, tracer: int) -> None:

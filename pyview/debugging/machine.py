@@ -94,6 +94,10 @@ class Machine:
         open_to_all = not core.task(other).mm.hidden and self.uid(other) == int(uid)
         return same and open_to_all
 
+    def is_stopped_job(self, tid: int) -> bool:
+        """It is in a job-control stop."""
+        return bool(core.task(tid).stopped)
+
     def stands_still(self, tid: int) -> bool:
         """It is in some stop of the kernel's now."""
         try:

@@ -57,6 +57,14 @@ static void sleeps(void)
 		pause_ms(1000);
 }
 
+/* The letter that proc(5) has for it; "t" of a view's core counts as a job's. */
+static int state(pid_t pid)
+{
+	char *stat = get(text("/proc/%d/stat", pid));
+
+	return strrchr(stat, ')')[2] & ~0x20;
+}
+
 /* SIGSTOP stops it for good until SIGCONT, when its debugger listens; its parent is told, too. */
 static void jobs(void)
 {
@@ -86,7 +94,14 @@ static void jobs(void)
 	OK(kill(pid, SIGSTOP));
 	EQ(waitpid(pid, &status, WUNTRACED), pid);
 	EQ(status, SIGSTOP << 8 | 0x7f);
-	OK(pt(PTRACE_SEIZE, pid, 0, 0));          /* of a stopped job */
+	OK(pt(PTRACE_ATTACH, pid, 0, 0));         /* a stopped job can be asked at once */
+	regs(pid);
+	STOPS(pid, SIGSTOP);
+	OK(pt(PTRACE_DETACH, pid, 0, 0));
+	while (state(pid) != 'T')
+		pause_ms(1);
+	OK(pt(PTRACE_SEIZE, pid, 0, 0));
+	regs(pid);
 	STOPS(pid, SIGSTOP | PTRACE_EVENT_STOP << 8);
 	OK(pt(PTRACE_DETACH, pid, 0, 0));
 	OK(kill(pid, SIGKILL));

@@ -28,7 +28,7 @@ class FakeMachine:
         self.memory = {}
         self.filtered = {DEBUGGER}
         self.hidden = set()
-        self.refused, self.apart = set(), set()
+        self.refused, self.apart, self.jobs = set(), set(), set()
 
     def __getattr__(self, name):
         if name in ("resume", "options", "goes", "traced", "held", "wants", "interrupt", "kill",
@@ -91,6 +91,9 @@ class FakeMachine:
 
     def may_trace(self, tid, other):
         return other not in self.refused
+
+    def is_stopped_job(self, tid):
+        return tid in self.jobs
 
     def stands_still(self, tid):
         return False

@@ -287,6 +287,22 @@ def test_a_debugger_without_the_wait_tier_gets_it(scene):
     assert scene.loop.begun == [DEBUGGER]
 
 
+def test_attaching_to_a_stopped_job_ends_when_it_can_be_asked(scene):
+    scene.machine.jobs.add(STRANGER)
+    assert scene.asks(ATTACH, STRANGER) is None
+    assert not scene.machine.said("answer", "resume")
+    scene.stops(core.GROUP, SIGSTOP, tid=STRANGER)
+    assert scene.machine.said("answer", "resume") == [("answer", DEBUGGER, 0), ("resume", DEBUGGER)]
+
+
+def test_or_when_it_has_died(scene):
+    scene.machine.jobs.add(STRANGER)
+    scene.machine.filtered.clear()
+    assert scene.asks(SEIZE, STRANGER) is None
+    scene.room.died(STRANGER, SIGKILL)
+    assert scene.loop.begun == [DEBUGGER]
+
+
 def test_who_asks_to_be_traced_has_its_parent_as_debugger(scene):
     assert scene.asks(TRACEME, 0, tid=CHILD) == Emulate(0)
     scene.stops(core.SIGNAL, SIGSTOP)

@@ -73,6 +73,9 @@ def test_what_is_known_of_one_that_has_gone(real, records):
     assert real.uid(gone) == real.group(gone) == 0
     assert real.usage(gone) == bytes(144)
     assert not real.stands_still(gone)
+    records[gone] = SimpleNamespace(stopped=1)
+    assert real.is_stopped_job(gone)
+    del records[gone]
     assert real.waits(gone)
     with pytest.raises(core.Gone):
         real.parent(gone)
