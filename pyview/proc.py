@@ -249,7 +249,7 @@ def state_of(record: Any) -> bytes:
 
     It is stopped as a job, or the core answers its call: that takes long only for slow files.
     """
-    if record.held:
+    if record.held or (record.stopped and record.debugger):
         return b"t (tracing stop)"
     if record.stopped:
         return b"T (stopped)"

@@ -32,8 +32,10 @@ def _state(record, session, view):
     session.view_of = lambda tid: view
 
 
-def record_of(stopped=0, watched=0, held=0):
-    return SimpleNamespace(stopped=stopped, watched=watched, held=held, debugger=0, identity=None)
+def record_of(stopped=0, watched=0, held=0, debugger=0):
+    return SimpleNamespace(
+        stopped=stopped, watched=watched, held=held, debugger=debugger, identity=None
+    )
 
 
 # -- links ---------------------------------------------------------------------------------------
@@ -118,6 +120,8 @@ def test_nobody_traces_a_task_of_a_view(task, monkeypatch):
         (record_of(stopped=1, watched=1), b"T (stopped)"),
         (record_of(), b"R (running)"),
         (record_of(watched=1), b"D (disk sleep)"),
+        (record_of(held=1), b"t (tracing stop)"),
+        (record_of(stopped=1, debugger=9), b"t (tracing stop)"),
     ],
 )
 def test_a_task_that_the_core_has_stopped_is_what_it_would_be(seen, state):

@@ -198,6 +198,20 @@ def test_a_tracee_names_its_debugger(worlds, name, tmp_path):
 
 
 @pytest.mark.needs("strace")
+def test_a_job_that_is_traced_stops_and_goes_on(world, native, tmp_path):
+    script = """strace -f -o out -e trace=kill,write sh -c 'kill -STOP $$; echo on' & tracer=$!
+    until grep -q 'stopped by' out; do sleep 0.05; done
+    job=$(pgrep -P $tracer); grep State /proc/$job/status
+    kill -CONT $job; wait $tracer; echo $?; cut -d' ' -f2- out"""
+
+    def session(where):
+        (tmp_path / "out").write_text("")
+        return plain(where.run(["bash", "-c", script], cwd=tmp_path).stdout, where)
+
+    assert session(world) == session(native)
+
+
+@pytest.mark.needs("strace")
 def test_debuggers_in_debuggers(world, tmp_path):
     done = world.run("strace -o one strace -o two echo deep; tail -1 two", cwd=tmp_path)
     assert done.stdout == "deep\n+++ exited with 0 +++\n"
