@@ -295,15 +295,6 @@ static enum pv_verdict through(const struct pv_cover *c, const char *rest, int s
 	return PV_PLAIN;
 }
 
-/* Does the kernel, given an absolute name of the view, find something else than the view has? */
-int pv_touches(struct pv_task *t, const char *name)
-{
-	struct pv_where w = { .base = AT_FDCWD };
-	const struct pv_cover *c = t->view->layered ? cover_of(t->view, name) : NULL;
-
-	return c && (strstr(name, "/..") || through(c, name + c->length, 0, &w) != PV_PLAIN);
-}
-
 static enum pv_verdict absolute(struct pv_task *t, const struct shape *s, const char *path,
                                 struct pv_where *w)
 {

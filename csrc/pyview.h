@@ -397,7 +397,6 @@ uint64_t pv_now(void);
 uint64_t pv_generation(void);
 int pv_is_linked(uint64_t dev, uint64_t ino);
 int pv_has_links(void);
-int pv_touches(struct pv_task *t, const char *name);
 int pv_is_kept(const struct pv_view *v, int domain);
 uint64_t pv_key(struct pv_task *t, int relative, int domain, const char *path);
 

@@ -331,16 +331,6 @@ def _link(caller: Caller, old: Found, new: Found) -> Verdict:
     return Emulate(0)
 
 
-def _is_same(old: Found, new: Found) -> bool:
-    """Whether both are names of one file: rename(2) then leaves both."""
-    try:
-        there = new.tree.lstat(new.rest)
-    except FileNotFoundError:
-        return False
-    here = old.tree.lstat(old.rest)
-    return bool(here.st_ino) and (here.st_ino, here.st_dev) == (there.st_ino, there.st_dev)
-
-
 def _rename(caller: Caller, old: Found, new: Found) -> Verdict:
     flags = caller.args[4] & 0xFFFFFFFF if caller.call.name == "renameat2" else 0
     exchange = flags & RENAME_EXCHANGE

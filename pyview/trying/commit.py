@@ -10,10 +10,10 @@ from __future__ import annotations
 
 import errno
 import os
-from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from pyview.abi import upper
+from pyview.modules.viewfs.copying import Told, silent
 from pyview.trying import copying
 from pyview.trying.changes import (
     ADDED,
@@ -52,8 +52,8 @@ class Wish:
     force: bool = False
     theirs: bool = False
     no_owner: bool = False
-    told: Callable[[int], None] = copying.silent
-    sized: Callable[[int], None] = copying.silent
+    told: Told = silent
+    sized: Told = silent
 
 
 @dataclass(slots=True)

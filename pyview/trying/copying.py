@@ -4,81 +4,25 @@
 from __future__ import annotations
 
 import errno
-import fcntl
 import os
 import stat
-from collections.abc import Callable
 from typing import Any
 
+from pyview.modules.viewfs.copying import Told, copy, silent
 from pyview.trying.trees import Node, Tree, attributes
-
-FICLONE = 0x40049409
-CHUNK = 16 << 20  # bytes copied between two looks at the clock
-#: What a file system, or two of them together, says when another way is left.
-OTHER_WAY = (
-    errno.EXDEV, errno.EINVAL, errno.EOPNOTSUPP, errno.ENOTTY, errno.ENOSYS, errno.EPERM,
-    errno.ETXTBSY,
-)  # fmt: skip
 
 #: Owner, permissions, times in ns, extended attributes; as the journal keeps them.
 Attributes = dict[str, Any]
-Told = Callable[[int], None]
-
-
-def silent(_count: int) -> None:
-    """Tell nobody how many more bytes are copied."""
 
 
 def copy_into(source: bytes, target: int, told: Told = silent) -> None:
     """Give an empty file the bytes of another.  Errors: ENOSPC, EIO, EACCES and the like."""
     fd = os.open(source, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW)
     try:
-        size = os.fstat(fd).st_size
-        try:
-            fcntl.ioctl(target, FICLONE, fd)
-            told(size)
-            return
-        except OSError as error:
-            if error.errno not in OTHER_WAY:
-                raise
-        _copy_data(fd, target, size, told)
-        os.ftruncate(target, size)
+        if not copy(fd, target, os.fstat(fd).st_size, told):
+            raise OSError(errno.EIO, "became shorter while it was copied")
     finally:
         os.close(fd)
-
-
-def _copy_data(fd: int, target: int, size: int, told: Told) -> None:
-    at = 0
-    while at < size:
-        try:
-            start = os.lseek(fd, at, os.SEEK_DATA)
-            end = os.lseek(fd, start, os.SEEK_HOLE)
-        except OSError as error:
-            if error.errno == errno.ENXIO:
-                break  # a hole up to the end
-            start, end = at, size
-        told(start - at)
-        while start < end:
-            count = _copy_some(fd, target, start, min(CHUNK, end - start))
-            if not count:
-                raise OSError(errno.EIO, "became shorter while it was copied")
-            start += count
-            told(count)
-        at = end
-    told(max(0, size - at))
-
-
-def _copy_some(fd: int, target: int, at: int, count: int) -> int:
-    try:
-        return os.copy_file_range(fd, target, count, at, at)
-    except OSError as error:
-        if error.errno not in OTHER_WAY:
-            raise
-    data = os.pread(fd, min(count, 1 << 20), at)
-    written = 0
-    while written < len(data):
-        written += os.pwrite(target, data[written:], at + written)
-    return written
 
 
 def make(tree: Tree, path: bytes, node: Node, name: bytes, told: Told = silent) -> None:

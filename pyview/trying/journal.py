@@ -13,9 +13,9 @@ from __future__ import annotations
 import errno
 import json
 import os
-from collections.abc import Callable
 from typing import Any
 
+from pyview.modules.viewfs.copying import Told, silent
 from pyview.trying import copying
 from pyview.trying.places import Place
 from pyview.trying.state import Directory, replaced
@@ -124,7 +124,7 @@ class Journal:
 
     # -- forwards ------------------------------------------------------------------------------
 
-    def run(self, told: Callable[[int], None] = copying.silent) -> None:
+    def run(self, told: Told = silent) -> None:
         """Do the steps that are left.  Raises what a step raises; `back` is then the way out."""
         for at in range(self._count(), len(self.steps)):
             kind, *words = self.steps[at]

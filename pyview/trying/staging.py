@@ -9,8 +9,8 @@ from __future__ import annotations
 
 import os
 import stat
-from collections.abc import Callable
 
+from pyview.modules.viewfs.copying import Told, silent
 from pyview.trying import copying
 from pyview.trying.changes import ADDED, DELETED, METADATA, MODIFIED, RENAMED, Change
 from pyview.trying.journal import KEPT, Journal, Step, Undo, text
@@ -62,7 +62,7 @@ class Staging:
         self.linked: dict[bytes, bytes] = {}  # of those, what is to be a further name of something
         self.own: set[bytes] = set()  # and what has such further names
         self.late: set[bytes] = set()  # directories that something is put into afterwards
-        self.told: Callable[[int], None] = copying.silent
+        self.told: Told = silent
 
     # -- where -------------------------------------------------------------------------------------
 

@@ -9,6 +9,8 @@ import re
 import select
 import signal
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from worlds.world import Hang, World, describe, kill_all, marked
@@ -80,3 +82,16 @@ class Terminal:
                 pass
             os.waitpid(self.pid, 0)
         os.close(self.fd)
+
+
+@contextmanager
+def shell(world: World, command: list[str], cwd: Path) -> Iterator[Terminal]:
+    """An interactive shell without echo, its prompt `READY> `."""
+    terminal = Terminal(world, command, cwd, {"PS1": "READY> "})
+    try:
+        terminal.expect("READY> ")
+        terminal.type("stty -echo\n")
+        terminal.expect("READY> ")
+        yield terminal
+    finally:
+        terminal.close()

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from worlds.terminal import Terminal
+from worlds.terminal import Terminal, shell
 from worlds.world import World, all_gone, marked
 
 
@@ -182,15 +182,8 @@ def test_a_daemon_that_forks_twice_is_nobodys_child(world, tmp_path):
 
 @pytest.fixture
 def dash(world: World, tmp_path: Path) -> Iterator[Terminal]:
-    """An interactive dash without echo, its prompt `READY> `."""
-    terminal = Terminal(world, ["dash", "-i"], tmp_path, {"PS1": "READY> "})
-    try:
-        terminal.expect("READY> ")
-        terminal.type("stty -echo\n")
-        terminal.expect("READY> ")
+    with shell(world, ["dash", "-i"], tmp_path) as terminal:
         yield terminal
-    finally:
-        terminal.close()
 
 
 @pytest.mark.needs("dash")

@@ -13,22 +13,14 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from worlds.terminal import Terminal
+from worlds.terminal import Terminal, shell
 from worlds.world import Hang, World
 
 
 @pytest.fixture
 def bash(world: World, tmp_path: Path) -> Iterator[Terminal]:
-    """An interactive bash without echo, its prompt `READY> `."""
-    command = ["bash", "--norc", "--noprofile", "--noediting", "-i"]
-    terminal = Terminal(world, command, tmp_path, {"PS1": "READY> "})
-    try:
-        terminal.expect("READY> ")
-        terminal.type("stty -echo\n")
-        terminal.expect("READY> ")
+    with shell(world, ["bash", "--norc", "--noprofile", "--noediting", "-i"], tmp_path) as terminal:
         yield terminal
-    finally:
-        terminal.close()
 
 
 def test_bash_stops_lists_and_resumes_a_job_and_interrupts_it(bash, world, tmp_path):

@@ -10,6 +10,7 @@ import stat
 
 import pytest
 
+from pyview.modules.viewfs.copying import FICLONE
 from pyview.trying import copying
 from pyview.trying.trees import Plain
 
@@ -52,7 +53,7 @@ def test_shared_blocks_where_there_are_such(tmp_path, monkeypatch):
     monkeypatch.setattr(fcntl, "ioctl", lambda fd, number, what: asked.append(number))
     with open(tmp_path / "b", "wb") as file:
         copying.copy_into(source, file.fileno())
-    assert asked == [copying.FICLONE]
+    assert asked == [FICLONE]
 
 
 def test_other_failures_are_told(tmp_path, monkeypatch):
