@@ -155,7 +155,7 @@ static int on_descriptor(struct pv_task *t, struct pv_stop *s, const struct pv_c
 		if (call->args[i].role == PV_ROLE_DIRFD && (int)args[i] == AT_FDCWD &&
 		    t->fs->domain < 0)
 			return 1;
-		if (!t->descriptors || (int)args[i] < 0 ||
+		if (!(t->descriptors || t->direct) || (int)args[i] < 0 ||
 		    (call->args[i].role != PV_ROLE_FD && call->args[i].role != PV_ROLE_DIRFD))
 			continue;
 		s->object = pv_emulated(t, (int)args[i]);
@@ -434,10 +434,9 @@ int pv_dispatch_traced(struct pv_task *t, struct pv_stop *s)
 	if (t->identity && call->route == PV_ROUTE_CALL)
 		return pv_identity_call(t, s, &value) ? answered(s, value) : PV_TO_PYTHON;
 	if (on_descriptor(t, s, call)) {
-		if (!s->object || !pv_linear_call(s, &value))
-			return PV_TO_PYTHON;
-		pv_counts[3]++;
-		return answered(s, value);
+		int verdict = s->object ? pv_linear_call(t, s, &value) : PV_TO_PYTHON;
+		pv_counts[3] += verdict == PV_ANSWERED;
+		return verdict == PV_ANSWERED ? answered(s, value) : verdict;
 	}
 	if (s->nr == SYS_fstat) {
 		int verdict = pv_serve_fstat(t, s, (int)s->args[0], &value);

@@ -20,22 +20,22 @@
 
 static struct pv_linear *bucket[BUCKETS];
 
-static struct pv_linear **slot(uint64_t inode)
+static struct pv_linear **slot(uint64_t object)
 {
-	struct pv_linear **at = &bucket[inode % BUCKETS];
+	struct pv_linear **at = &bucket[object % BUCKETS];
 
-	while (*at && (*at)->inode != inode)
+	while (*at && (*at)->object != object)
 		at = &(*at)->next;
 	return at;
 }
 
-/* An entry for the open file behind a socket, at first without rights; NULL without memory. */
-struct pv_linear *pv_linear_new(uint64_t inode)
+/* An entry for an open file, at first without rights; NULL without memory. */
+struct pv_linear *pv_linear_new(uint64_t object)
 {
-	struct pv_linear **at = slot(inode);
+	struct pv_linear **at = slot(object);
 
 	if (!*at && (*at = calloc(1, sizeof **at)))
-		(*at)->inode = inode;
+		(*at)->object = object;
 	return *at;
 }
 
@@ -73,9 +73,9 @@ static int64_t copied(struct pv_linear *l, int tid, uint64_t addr, uint64_t at, 
 	return n > 0 ? n : 0;
 }
 
-void pv_linear_free(uint64_t inode)
+void pv_linear_free(uint64_t object)
 {
-	struct pv_linear **at = slot(inode), *entry = *at;
+	struct pv_linear **at = slot(object), *entry = *at;
 
 	if (entry) {
 		*at = entry->next;
@@ -126,12 +126,12 @@ static int64_t move(const struct pv_linear *l, int tid, uint64_t addr, uint64_t 
 	return done;
 }
 
-/* May the task write so far?  RLIMIT_FSIZE is for files; what has a size of its own is a device. */
-static int within_limit(const struct pv_linear *l, int tid, uint64_t at, uint64_t wanted)
+/* May the task write a file so far?  RLIMIT_FSIZE. */
+static int within_limit(int tid, uint64_t at, uint64_t wanted)
 {
 	struct rlimit limit;
 
-	return l->size != PV_ENDLESS || !wanted || prlimit(tid, RLIMIT_FSIZE, NULL, &limit) < 0 ||
+	return !wanted || prlimit(tid, RLIMIT_FSIZE, NULL, &limit) < 0 ||
 	       at + wanted <= limit.rlim_cur;
 }
 
@@ -149,41 +149,77 @@ static int64_t moved(struct pv_linear *l, struct pv_stop *s, int positioned, int
 	return done;
 }
 
-/* Answer a call on an emulated descriptor; 0: it is not for C. */
-int pv_linear_call(struct pv_stop *s, int64_t *value)
+/* The position of a direct descriptor. */
+static int64_t position(struct pv_task *t, int fd)
+{
+	int mine = pv_getfd(t, fd);
+
+	if (mine < 0)
+		return mine;
+	int64_t at = lseek(mine, 0, SEEK_CUR);
+	close(mine);
+	return at;
+}
+
+/* A call on a direct descriptor: the kernel does what stays within the file. */
+static int direct_call(struct pv_task *t, struct pv_stop *s, const struct pv_linear *l)
+{
+	int64_t at;
+
+	switch (s->nr) {
+	case SYS_read:
+	case SYS_pread64:
+		return PV_LET_RUN;
+	case SYS_lseek:
+		return (int)s->args[2] <= SEEK_END ? PV_LET_RUN : PV_TO_PYTHON;
+	case SYS_write:
+	case SYS_pwrite64:
+		at = s->nr == SYS_pwrite64 ? (int64_t)s->args[3] : position(t, s->object_fd);
+		if (!(l->how & PV_WRITES) || at < 0 || room(l, (uint64_t)at, s->args[2]) < s->args[2])
+			return PV_TO_PYTHON;
+		/* To the kernel it is a file, which the limit is for; a device has none. */
+		return within_limit(s->tid, (uint64_t)at, s->args[2]) ? PV_LET_RUN : PV_TO_PYTHON;
+	}
+	return PV_TO_PYTHON;
+}
+
+/* A call on an emulated descriptor: PV_TO_PYTHON when it is not for C. */
+int pv_linear_call(struct pv_task *t, struct pv_stop *s, int64_t *value)
 {
 	struct pv_linear *l = *slot(s->object);
 	int positioned = s->nr == SYS_pread64 || s->nr == SYS_pwrite64;
 	uint64_t at;
 
 	if (!l)
-		return 0;
+		return PV_TO_PYTHON;
 	if (s->nr != SYS_lseek && (s->args[2] > USER_END || s->args[1] > USER_END - s->args[2] ||
 	                           (positioned && (int64_t)s->args[3] < 0)))
-		return 0;                /* EFAULT, EINVAL */
+		return PV_TO_PYTHON;     /* EFAULT, EINVAL */
+	if (s->object & PV_IS_DIRECT)
+		return direct_call(t, s, l);
 	switch (s->nr) {
 	case SYS_read:
 	case SYS_pread64:
 		if (!(l->how & PV_READS))
-			return 0;
+			return PV_TO_PYTHON;
 		*value = moved(l, s, positioned, 0);
-		return 1;
+		return PV_ANSWERED;
 	case SYS_write:
 	case SYS_pwrite64:
 		at = positioned ? s->args[3] : (uint64_t)l->offset;
 		if (!(l->how & PV_WRITES) || room(l, at, s->args[2]) < s->args[2] ||
-		    !within_limit(l, s->tid, at, s->args[2]))
-			return 0;        /* ENOSPC, EFBIG, or a short count */
+		    (l->size == PV_ENDLESS && !within_limit(s->tid, at, s->args[2])))
+			return PV_TO_PYTHON;     /* ENOSPC, EFBIG, or a short count */
 		*value = moved(l, s, positioned, 1);
-		return 1;
+		return PV_ANSWERED;
 	case SYS_lseek:
 		if ((int)s->args[2] != SEEK_SET && (int)s->args[2] != SEEK_CUR)
-			return 0;
+			return PV_TO_PYTHON;
 		if (!l->how || __builtin_add_overflow((int64_t)s->args[1],
 		                  (int)s->args[2] == SEEK_CUR ? l->offset : 0, value) || *value < 0)
-			return 0;
+			return PV_TO_PYTHON;
 		l->offset = *value;
-		return 1;
+		return PV_ANSWERED;
 	}
-	return 0;
+	return PV_TO_PYTHON;
 }

@@ -6,8 +6,8 @@
  * mark as its F_SETSIG value, which means something only together with O_ASYNC, and neither
  * regular files nor directories ever send that signal.  There are 62 marks, one more for texts that
  * stand for files of proc (pyview/proc.py), and one for emulated descriptors (pyview/descriptors.py).
- * O_PATH descriptors
- * take no fcntl: the core keeps a second O_PATH descriptor of each and compares with kcmp(2); that
+ * A direct descriptor (pyview/direct.py) has a mark of its own, from the upper half, while it is open.
+ * O_PATH descriptors take no fcntl: the core keeps a second O_PATH descriptor of each and compares with kcmp(2); that
  * pins a directory, nothing more. */
 #define _GNU_SOURCE
 #include "pyview.h"
@@ -22,11 +22,12 @@
 
 #define PATHS 512
 #define TEXT 63             /* the mark of a text: its own name tells what it stands for */
+#define DIRECT 32           /* the first mark that direct descriptors may have */
 #define EMULATED 64         /* the mark of an emulated descriptor, the last that F_SETSIG takes */
 
 static struct { int fd, domain; dev_t dev; ino_t ino; } paths[PATHS];
 static unsigned npaths;
-static int marks[_NSIG];    /* the domain of each mark, 0: free */
+static int marks[_NSIG];    /* the domain of each mark, PV_VIRTUAL: a direct descriptor's; 0: free */
 static int used;            /* some name in another domain than 0 has been used */
 
 int pv_domains_used(void)
@@ -144,6 +145,27 @@ int pv_mark_emulated(int fd)
 	return fcntl(fd, F_SETSIG, EMULATED) < 0 ? -errno : 0;
 }
 
+/* The core's `fd` is a direct descriptor from now on: what pv_emulated() will call it, 0 when it can't
+ * be one. */
+uint64_t pv_mark_direct(int fd)
+{
+	for (int mark = TEXT - 1; mark >= DIRECT; mark--)
+		if (!marks[mark]) {
+			if (fcntl(fd, F_SETSIG, mark) < 0)
+				return 0;
+			used = 1;
+			marks[mark] = PV_VIRTUAL;
+			return PV_IS_DIRECT | (uint64_t)mark;
+		}
+	return 0;
+}
+
+/* Nobody has that descriptor any more. */
+void pv_unmark_direct(uint64_t object)
+{
+	marks[object & 63] = 0;
+}
+
 /* The core's `fd`, a memfd, stands for a file of proc from now on. */
 int pv_mark_text(int fd)
 {
@@ -166,20 +188,31 @@ static uint64_t socket_of(int tid, int fd)
 	return inode;
 }
 
-/* The inode of the socket behind the task's `fd` when it is an emulated descriptor, else 0.  Without
- * a descriptor to look at it, of any socket: Python knows its own. */
-uint64_t pv_emulated(struct pv_task *t, int fd)
+/* What an emulated descriptor of the core's is known by: its socket's inode, or a direct one's mark;
+ * 0: it is none. */
+static uint64_t object_of(int fd)
 {
 	struct stat st;
-	uint64_t inode = 0;
+	int mark = fcntl(fd, F_GETSIG);
+
+	if (mark == EMULATED && fstat(fd, &st) == 0 && S_ISSOCK(st.st_mode))
+		return st.st_ino;
+	if (mark >= DIRECT && mark < TEXT && marks[mark] == PV_VIRTUAL)
+		return PV_IS_DIRECT | (uint64_t)mark;
+	return 0;
+}
+
+/* What the task's `fd` is known by when it is an emulated descriptor, else 0.  Without a descriptor to
+ * look at it, the inode of any socket: Python knows its own. */
+uint64_t pv_emulated(struct pv_task *t, int fd)
+{
 	int mine = pv_getfd(t, fd);
 
 	if (mine == -EMFILE || mine == -ENFILE)
 		return socket_of(t->tid, fd);
 	if (mine < 0)
 		return 0;
-	if (fstat(mine, &st) == 0 && S_ISSOCK(st.st_mode) && fcntl(mine, F_GETSIG) == EMULATED)
-		inode = st.st_ino;
+	uint64_t object = object_of(mine);
 	close(mine);
-	return inode;
+	return object;
 }

@@ -124,6 +124,7 @@ struct pv_task {
 	uint8_t filtered;    /* runs under the path tier's filter */
 	uint8_t messages;    /* stops for messages too */
 	uint8_t descriptors; /* stops for calls with a descriptor: it had an emulated one */
+	uint8_t direct;      /* stops for such calls but reading: it had a direct one */
 	uint8_t began;       /* its listener call was run and has just been interrupted */
 	uint8_t layered;     /* stops for calls that ask a descriptor's file: an overlay is there */
 	uint8_t mapping;     /* stops for munmap and its like: it had an emulated file mapped */
@@ -260,6 +261,8 @@ int pv_mark(int fd, int domain);
 int pv_mark_path(int fd, int domain);
 int pv_mark_of(struct pv_task *task, int fd);
 int pv_mark_emulated(int fd);
+uint64_t pv_mark_direct(int fd);
+void pv_unmark_direct(uint64_t object);
 int pv_mark_text(int fd);
 void pv_note_opened(uint64_t dev, uint64_t ino, int domain);
 int pv_opened_through(uint64_t dev, uint64_t ino);
@@ -271,8 +274,8 @@ int pv_domains_used(void);
 enum { PV_READS = 1, PV_WRITES = 2 };
 enum { PV_ENDLESS = -1 };
 struct pv_linear {
-	uint64_t inode;      /* of the socket that stands for it */
-	int64_t offset;      /* of the open file, bytes */
+	uint64_t object;     /* what its descriptors are known by: pv_emulated() */
+	int64_t offset;      /* of the open file, bytes; of a direct one the kernel's own counts */
 	int64_t start, size; /* of the bytes within `fd`; size PV_ENDLESS: as long as that is */
 	int fd;              /* a descriptor of the core */
 	int how;             /* PV_READS | PV_WRITES */
@@ -282,8 +285,8 @@ struct pv_linear {
 	char *map;
 	struct pv_linear *next;
 };
-struct pv_linear *pv_linear_new(uint64_t inode);
-void pv_linear_free(uint64_t inode);
+struct pv_linear *pv_linear_new(uint64_t object);
+void pv_linear_free(uint64_t object);
 
 /* ---- layers.c: what overlays have touched ---- */
 struct pv_layer *pv_layer_new(void);
@@ -402,6 +405,8 @@ uint64_t pv_key(struct pv_task *t, int relative, int domain, const char *path);
 
 void pv_set_right(int tid);
 
+#define PV_IS_DIRECT ((uint64_t)1 << 63)    /* in what pv_emulated() tells */
+
 enum { PV_TO_PYTHON, PV_ANSWERED, PV_LET_RUN, PV_UNREADABLE };
 int pv_dispatch_notice(struct pv_task *t, struct pv_stop *s);
 int pv_dispatch_traced(struct pv_task *t, struct pv_stop *s);
@@ -410,7 +415,7 @@ void pv_follow(int tid);
 void pv_roam(void);
 int pv_dispatch_exec(struct pv_task *t, struct pv_stop *s, const struct pv_call *call);
 int pv_dirfd_of(const struct pv_call *call, int i, const uint64_t *args);
-int pv_linear_call(struct pv_stop *s, int64_t *value);
+int pv_linear_call(struct pv_task *task, struct pv_stop *s, int64_t *value);
 void pv_undisturbed(struct pv_task *t, int signal, int began);
 int pv_restarts(struct pv_task *t, const struct pv_regs *r);
 int pv_follows(const struct pv_call *call, int i, const uint64_t *args);

@@ -132,6 +132,7 @@ void pv_task_inherit(struct pv_task *child, struct pv_task *parent)
 	child->filtered = parent->filtered;
 	child->messages = parent->messages;
 	child->descriptors = parent->descriptors;
+	child->direct = parent->direct;
 	child->mapping = parent->mapping;
 	child->watching = parent->watching;
 	child->closing = parent->closing;
@@ -183,6 +184,7 @@ void pv_task_exec(struct pv_task *t, int old, int *maps)
 		t->watched = o->watched;
 		t->messages = o->messages;
 		t->descriptors = o->descriptors;
+		t->direct = o->direct;
 		t->mapping = o->mapping;
 		t->watching = o->watching;
 		t->closing = o->closing;

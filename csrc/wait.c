@@ -303,7 +303,7 @@ static int traced(struct pv_task *t, struct pv_stop *s)
 	int kind = call_of(t->tid, s);
 
 	pv_counts[1]++;
-	if (t->descriptors)
+	if (t->descriptors || t->direct)
 		pv_follow(t->tid);
 	if (kind != PV_TRACED)
 		return kind < 0 ? PV_NONE : report(s, kind, t->tid, 0);

@@ -360,19 +360,36 @@ def mark_emulated(fd: int) -> None:
     _checked(lib.pv_mark_emulated(fd))
 
 
+def mark_direct(fd: int) -> int:
+    """The core's `fd` is a direct descriptor from now on: what emulated() calls it.
+
+    Errors: ENOSPC when too many are open.
+    """
+    found = int(lib.pv_mark_direct(fd))
+    if not found:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+    return found
+
+
+unmark_direct = lib.pv_unmark_direct
+
+
 def mark_text(fd: int) -> None:
     """The core's `fd`, a memfd, stands for a file of proc from now on."""
     _checked(lib.pv_mark_text(fd))
 
 
 def emulated(task: Any, fd: int) -> int:
-    """The inode of the socket behind the task's emulated descriptor; 0 when it is none."""
+    """What the task's emulated descriptor is known by: its socket's inode, or a direct one's mark.
+
+    0 when it is none.
+    """
     return int(lib.pv_emulated(task, fd))
 
 
-def linear(inode: int) -> Any:
-    """C's entry (struct pv_linear) for the open file behind a socket.  Errors: ENOMEM."""
-    found = lib.pv_linear_new(inode)
+def linear(known: int) -> Any:
+    """C's entry (struct pv_linear) for an open file by what emulated() says.  Errors: ENOMEM."""
+    found = lib.pv_linear_new(known)
     if found == ffi.NULL:
         raise MemoryError
     return found

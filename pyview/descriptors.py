@@ -4,6 +4,8 @@
 The kernel does the bookkeeping: lowest free number, dup, fork, exec, close-on-exec, descriptor
 passing.  The socket's inode tells which open file it is; the last close hangs up on the core's
 end.  A byte that waits in it makes the descriptor readable for poll(2), as files are.
+
+Whole block devices have another kind of descriptor where they can: pyview/direct.py.
 """
 
 from __future__ import annotations
@@ -13,14 +15,15 @@ import errno
 import os
 import resource
 import select
+import stat
 from collections.abc import Callable, Iterator
 from functools import partial
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from pyview import core
-from pyview.api import File, Linear, refuse
+from pyview.api import Device, File, Linear, Tree, refuse
 from pyview.locks import EVERYTHING, LOCKS
-from pyview.openfile import O_PATH, OpenFile, Position
+from pyview.openfile import O_PATH, KernelPosition, OpenFile, Position
 from pyview.pages import Area, Pages, Part
 from pyview.paths import Found
 from pyview.view import covers as _covers
@@ -89,7 +92,9 @@ class Descriptors:
         self._poll = select.epoll()  # of the core's ends: hang-ups
         # Some are left for what the core opens for itself: modules, proc, filters' listeners.
         self._most = resource.getrlimit(resource.RLIMIT_NOFILE)[0] - RESERVED
-        self._by_inode: dict[int, OpenFile] = {}
+        self._by_object: dict[int, OpenFile] = {}
+        self._direct: dict[int, tuple[int, int]] = {}  # what it is known by -> image, byte locked
+        self._images: dict[tuple[int, int], str] = {}  # device and inode -> the name of the device
         self._ends: dict[int, tuple[int, OpenFile]] = {}  # the core's end -> (inode, open file)
         self._mapped: dict[tuple[int, int], Pages] = {}  # shared, by the file's key
         self._memory: dict[int, str] = {}  # memfd -> the name of its file, for proc
@@ -120,13 +125,62 @@ class Descriptors:
         opened.socket = end
         self.show_ready(opened)
         inode = os.fstat(fd).st_ino
-        self._by_inode[inode] = opened
+        self._by_object[inode] = opened
         if not self._ends:
             core.watch(self._poll.fileno())
         self._ends[end] = (inode, opened)
         opened.pages = self._mapped.get(opened.key)
         self._let_c(inode, opened)
         return fd
+
+    def would_be_direct(self, tree: Tree) -> bool:
+        """Whether who opens a tree's root gets a direct descriptor, in all likelihood."""
+        if not isinstance(tree, Device):
+            return False
+        try:
+            return self._whole(tree) is not None and stat.S_ISBLK(tree.lstat("/").st_mode)
+        except BaseException as error:  # the module's edge: the core goes on
+            self._mistake("lstat", error)
+            return False
+
+    def _whole(self, file: File) -> Linear | None:
+        from pyview import direct  # only those who have a device need it
+
+        try:
+            return direct.whole(file)
+        except BaseException as error:  # the module's edge: the core goes on
+            self._mistake("linear", error)
+            return None
+
+    def give_direct(self, opened: OpenFile) -> int:
+        """The same, of the kernel's own open file; -1 when that can't be."""
+        if opened.kind != stat.S_IFBLK or opened.polls or opened.key in self._mapped:
+            return -1
+        found = None if opened.flags & O_PATH else self._whole(opened.file)
+        if found is None or opened.flags & os.O_ACCMODE == os.O_ACCMODE:
+            return -1
+        from pyview import direct
+
+        try:
+            fd, byte = direct.reopened(found, opened.flags)
+        except OSError:
+            return -1
+        try:
+            known = core.mark_direct(fd)
+        except OSError:
+            os.close(fd)
+            return -1
+        opened.at, opened.direct = KernelPosition(), True
+        self._by_object[known] = opened
+        self._direct[known] = found.fd, byte
+        st = os.fstat(fd)
+        self._images[st.st_dev, st.st_ino] = opened.name
+        self._let_c(known, opened)
+        return fd
+
+    def image_name(self, device: int, inode: int) -> str | None:
+        """The name of the device that a file is the image of, when it has been opened directly."""
+        return self._images.get((device, inode))
 
     def _let_c(self, inode: int, opened: OpenFile) -> None:
         """Let C read and write a file itself, as far as it can."""
@@ -139,9 +193,10 @@ class Descriptors:
             entry = core.linear(inode)
         except MemoryError:
             return
-        if not opened.in_c:
+        if not opened.in_c and not opened.direct:
             entry.offset = opened.offset
-            opened.at, opened.in_c = entry, True
+            opened.at = entry
+        opened.in_c = True
         entry.how = 0
         if found is None or opened.is_directory:
             return
@@ -155,7 +210,7 @@ class Descriptors:
 
     def refresh(self) -> None:
         """What C may read and write itself is another now."""
-        for inode, opened in self._by_inode.items():
+        for inode, opened in self._by_object.items():
             self._let_c(inode, opened)
 
     def _asked(self, opened: OpenFile, what: str, question: Callable[[], Answer]) -> Answer | None:
@@ -179,9 +234,17 @@ class Descriptors:
             opened.shown_ready = True
         return ready or not opened.shown_ready
 
-    def find(self, inode: int) -> OpenFile | None:
-        """The open file behind a socket."""
-        return self._by_inode.get(inode)
+    def find(self, known: int) -> OpenFile | None:
+        """The open file by what core.emulated() says."""
+        return self._by_object.get(known)
+
+    def held(self, record: Any, fd: int, known: int = 0) -> OpenFile | None:
+        """The open file of a task's descriptor, if it is emulated; `known`: as for find()."""
+        found = self.find(known or core.emulated(record, fd))
+        if found is not None and found.direct:
+            assert isinstance(found.at, KernelPosition)
+            found.at.look = partial(core.descriptor, record, fd)
+        return found
 
     def fileno(self) -> int:
         """A descriptor that is readable when `settle` has something to do."""
@@ -192,17 +255,29 @@ class Descriptors:
         while ended := self._poll.poll(0):
             for end, _ in ended:
                 self._hung_up(end)
+        if self._direct:
+            from pyview.direct import is_open
+
+            for known, (image, byte) in list(self._direct.items()):
+                if not is_open(image, byte):
+                    del self._direct[known]
+                    core.unmark_direct(known)
+                    self._closed(known, self._by_object[known])
 
     def _hung_up(self, end: int) -> None:
         inode, opened = self._ends.pop(end)
         if not self._ends:
             core.watch(self._poll.fileno(), 0)
-        if opened.in_c:
-            opened.at = Position()
-            core.forget_linear(inode)
-        del self._by_inode[inode]
+        self._closed(inode, opened)
         os.close(end)
         opened.socket = -1
+
+    def _closed(self, known: int, opened: OpenFile) -> None:
+        """Nobody has an open file any more."""
+        if opened.in_c:
+            opened.at = Position()
+            core.forget_linear(known)
+        del self._by_object[known]
         for key in LOCKS.forget(("file", id(opened))):
             self._wake(key)
         for process in opened.lockers:  # they have closed it: fcntl(2), record locks
@@ -215,7 +290,7 @@ class Descriptors:
 
     def opened(self) -> Iterator[OpenFile]:
         """All open files; those that are still mapped too."""
-        yield from self._by_inode.values()
+        yield from self._by_object.values()
         for files in self._ended.values():
             yield from files
 

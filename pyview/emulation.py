@@ -144,23 +144,32 @@ class Emulation:
         for file in self._kept.pop(tid, ()):
             file.close()
 
-    def give(self, stop: Any, verdict: Opened) -> None:
-        """Answer an open with a new descriptor."""
+    def give(self, stop: Any, verdict: Opened) -> bool:
+        """Answer an open with a new descriptor.
+
+        False: its process is ready for a direct one alone, and the file can't have such a one.
+        """
         assert verdict.object is not None
         opened = verdict.object
         file = opened.file
         if opened.polls:
             file._told = partial(self.workers.tell, partial(self._file_ready, file))
+        fd = self.descriptors.give_direct(opened)
+        record = core.task(stop.tid)
+        if fd < 0 and record is not None and not record.descriptors:
+            self.close(opened)
+            return False
         try:
-            fd = self.descriptors.give(opened)
+            fd = fd if fd >= 0 else self.descriptors.give(opened)
         except OSError:  # the core has no descriptor left for it
             self.close(opened)
             core.reply(stop.listener, stop.id, -errno.ENFILE)
-            return
+            return True
         try:
             core.give(stop.listener, stop.id, fd, verdict.cloexec)
         finally:
             os.close(fd)  # when the caller did not get it, that was the last one
+        return True
 
     def _file_ready(self, file: File) -> None:
         """A file says that who waits for it may go on."""

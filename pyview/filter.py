@@ -11,6 +11,7 @@ seccomp_cache_prepare).
 """
 
 import errno
+import os
 import struct
 from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple
@@ -169,6 +170,25 @@ def message_tier(numbers: Mapping[str, int]) -> bytes:
 def descriptor_tier(numbers: Mapping[str, int], calls: Iterable[Call] = CALLS) -> bytes:
     """For a process that has an emulated descriptor: every row's `held`."""
     actions = {numbers[c.name]: Action(TRACED, c.held) for c in calls if c.held is not None}
+    return program(actions, default=SECCOMP_RET_ALLOW)
+
+
+#: What the kernel does right with a direct descriptor: nothing of it can leave the device.
+UNHEARD = (
+    *("read", "readv", "pread64", "preadv", "preadv2", "mmap", "readahead", "fadvise64"),
+    *("fsync", "fdatasync", "sync_file_range"),
+)
+
+
+def direct_tier(numbers: Mapping[str, int], calls: Iterable[Call] = CALLS) -> bytes:
+    """For a process that has a direct descriptor, and no other emulated one."""
+    actions = {
+        numbers[c.name]: Action(TRACED, c.held)
+        for c in calls
+        if c.held is not None and c.name not in UNHEARD
+    }
+    others = (When(2, "eq", (os.SEEK_DATA, os.SEEK_HOLE)),)  # which devices have not
+    actions[numbers["lseek"]] = Action(TRACED, others)
     return program(actions, default=SECCOMP_RET_ALLOW)
 
 

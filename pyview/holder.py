@@ -58,15 +58,15 @@ class Holder:
         self._record, self.view, self.session = record, view, session
         self.tid: int = record.tid
         self.asked: Mount | None = None  # whose tree or file the call is about
-        #: an emulated descriptor among the arguments, as C has found it already: number, inode
+        #: an emulated descriptor among the arguments, as C has found it already: number, and what
+        #: core.emulated() says
         self.known: tuple[int, int] | None = None
 
     def object(self, fd: int) -> OpenFile | None:
         if self.known is not None and fd == self.known[0]:
-            inode = self.known[1]
+            found = self.session.descriptors.held(self._record, fd, self.known[1])
         else:
-            inode = core.emulated(self._record, fd) if fd >= 0 else 0
-        found = self.session.descriptors.find(inode) if inode else None
+            found = self.session.descriptors.held(self._record, fd) if fd >= 0 else None
         if found is not None:
             self.asked = found.mount
         return found
@@ -81,8 +81,11 @@ class Holder:
         finally:
             os.close(mine)
 
-    def can_hold(self) -> bool:
-        return bool(self._record.descriptors)
+    def can_hold(self, tree: Tree) -> bool:
+        return bool(self._record.descriptors or (self._record.direct and self.is_direct(tree)))
+
+    def is_direct(self, tree: Tree) -> bool:
+        return self.session.descriptors.would_be_direct(tree)
 
     def pages(self, opened: OpenFile, shared: bool, writable: bool) -> tuple[Pages, str]:
         descriptors = self.session.descriptors

@@ -175,6 +175,10 @@ class Installer:
         """The same, for calls with descriptors."""
         yield from self._more(tid, "descriptors", "descriptor_tier")
 
+    def stop_for_direct(self, tid: int) -> Generator[Step, Any, None]:
+        """The same, but not for reading."""
+        yield from self._more(tid, "direct", "direct_tier")
+
     def stop_for_watches(self, tid: int) -> Generator[Step, Any, None]:
         """The same, for epoll_ctl."""
         yield from self._more(tid, "watching", "watching_tier")

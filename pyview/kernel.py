@@ -13,6 +13,7 @@ from contextlib import contextmanager
 from pyview.api import File, Linear, Tree, refuse
 
 PATH_MAX = 4096  # bytes
+BEYOND = 1 << 62  # bytes: what is locked from here on is no file's content (pyview/direct.py)
 
 
 class Kernel(Tree):
@@ -220,7 +221,7 @@ class KernelFile(File):
         import fcntl
 
         kind = fcntl.F_WRLCK if exclusive else fcntl.F_RDLCK
-        whole = struct.pack("=hh4xqqi4x", kind, os.SEEK_SET, 0, 0, 0)
+        whole = struct.pack("=hh4xqqi4x", kind, os.SEEK_SET, 0, BEYOND, 0)
         fcntl.fcntl(self.fd, fcntl.F_OFD_SETLK, whole)
 
     def fsync(self) -> None:

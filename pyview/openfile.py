@@ -11,6 +11,7 @@ import errno
 import os
 import stat
 import zlib
+from collections.abc import Callable
 
 from pyview.api import File, Tree, refuse
 from pyview.pages import Pages
@@ -43,6 +44,30 @@ class Position:
         self.offset = 0
 
 
+class KernelPosition(Position):
+    """The same of a direct descriptor: the kernel counts.  It is asked by a task's descriptor."""
+
+    __slots__ = ("look",)
+
+    def __init__(self) -> None:
+        self.look: Callable[[], int] = lambda: -1  # a descriptor of the core, to be closed
+
+    def _seek(self, offset: int, whence: int) -> int:
+        fd = self.look()
+        try:
+            return os.lseek(fd, offset, whence)
+        finally:
+            os.close(fd)
+
+    @property
+    def offset(self) -> int:
+        return self._seek(0, os.SEEK_CUR)
+
+    @offset.setter
+    def offset(self, value: int) -> None:
+        self._seek(value, os.SEEK_SET)
+
+
 class OpenFile:
     """One open(2).
 
@@ -56,8 +81,8 @@ class OpenFile:
     """
 
     __slots__ = (
-        "at", "created", "file", "flags", "in_c", "key", "kind", "listing", "lockers", "mount",
-        "name", "nameless", "pages", "polls", "rest", "shown_ready", "socket", "tree",
+        "at", "created", "direct", "file", "flags", "in_c", "key", "kind", "listing", "lockers",
+        "mount", "name", "nameless", "pages", "polls", "rest", "shown_ready", "socket", "tree",
     )  # fmt: skip
 
     def __init__(
@@ -74,6 +99,7 @@ class OpenFile:
         self.polls = type(file).poll is not File.poll  # it may have to be waited for
         self.shown_ready = False  # what poll(2) says of its descriptors
         self.socket = -1  # the core's end of the socket pair
+        self.direct = False  # its descriptors are the kernel's own of an image (pyview/direct.py)
         self.in_c = False  # C has an entry for it, which is `at`
         self.listing: list[tuple[str, int, int]] | None = None
         self.lockers: set[int] = set()  # processes that have locked something through it

@@ -93,7 +93,7 @@ class Proc(Holder):
         return self.session.descriptors.place_name(number)
 
     def _virtual_file(self, record: Any, fd: int) -> OpenFile | None:
-        return self.session.descriptors.find(core.emulated(record, fd))
+        return self.session.descriptors.held(record, fd)
 
     def link_attributes(self, real: str, owner: tuple[int, int] | None) -> os.stat_result | None:
         """lstat(2) of a link to an emulated file: its bits say how that was opened."""
@@ -178,7 +178,9 @@ class Proc(Holder):
             name = self.session.descriptors.mapped_name(inode)
         else:
             domain = self.view.domain(core.opened_through(device, inode))
-            name = domain.name(os.fsdecode(real)) if domain is not None else None
+            name = self.session.descriptors.image_name(device, inode)
+            if name is None and domain is not None:
+                name = domain.name(os.fsdecode(real))
         return real if name is None else os.fsencode(name)
 
     def _numa_text(self, real: str, text: bytes) -> bytes:

@@ -312,12 +312,11 @@ class Tracer(Parking):
             core.give(stop.listener, stop.id, verdict.fd, verdict.cloexec)
             os.close(verdict.fd)
         elif isinstance(verdict, Opened):
-            if verdict.object is None:
-                self._begin(
-                    int(stop.tid), self._prepared(stop, self._installer.stop_for_descriptors), stop
-                )
-            else:
-                self.emulation.give(stop, verdict)
+            if verdict.object is None or not self.emulation.give(stop, verdict):
+                stop_for = self._installer.stop_for_descriptors
+                if verdict.object is None and verdict.direct:
+                    stop_for = self._installer.stop_for_direct
+                self._begin(int(stop.tid), self._prepared(stop, stop_for), stop)
         elif isinstance(verdict, Watches):
             self._begin(int(stop.tid), self._prepared(stop, self._installer.stop_for_watches), stop)
         elif isinstance(verdict, Asleep):

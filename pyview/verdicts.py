@@ -67,12 +67,13 @@ class Done(NamedTuple):
 class Opened(NamedTuple):
     """The caller gets a new descriptor for this open file.
 
-    `repeat`: its process must be made ready for that first; then its call comes again, and the
-    handler with it, so there is no file yet.
+    Without one its process must be made ready for that first, for a direct one or any; then its
+    call comes again, and the handler with it.
     """
 
     object: OpenFile | None
     cloexec: bool = False
+    direct: bool = False
 
 
 class Watches(NamedTuple):

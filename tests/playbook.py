@@ -310,8 +310,11 @@ class Nobody:
     def object(self, fd: int) -> OpenFile | None:
         return self.objects.get(fd)
 
-    def can_hold(self) -> bool:
+    def can_hold(self, tree: Tree) -> bool:
         return self.holds
+
+    def is_direct(self, tree: Tree) -> bool:
+        return False
 
     def pages(self, opened: OpenFile, shared: bool, writable: bool) -> tuple[Pages, str]:
         self.notes.append(("pages", shared, writable))

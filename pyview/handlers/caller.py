@@ -131,8 +131,11 @@ class Caller(Protocol):
     def polled(self, fd: int, opened: OpenFile) -> None:
         """A file that is not always ready was read: let poll(2) say what it does."""
 
-    def can_hold(self) -> bool:
-        """Whether its process may be given an emulated descriptor."""
+    def can_hold(self, tree: Tree) -> bool:
+        """Whether its process may be given an emulated descriptor of a file of this tree."""
+
+    def is_direct(self, tree: Tree) -> bool:
+        """Whether that would be a direct one."""
 
     def pages(self, opened: OpenFile, shared: bool, writable: bool) -> tuple[Pages, str]:
         """What to map in the place of a file, once it is filled, and the kernel's name of it."""

@@ -246,6 +246,7 @@ def _asked(caller: Caller, file: OpenFile, request: int, argument: int) -> Handl
     if request == requests.BLKPG:
         _, _, length, _, address = BLKPG_HEAD.unpack(data)
         data += caller.peek(address, max(0, min(length, 152)))
+    caller.settle()  # who has just closed a device does not use it any more
     out = yield from perform(file, lambda: file.file.ioctl(request, data))
     caller.changed(file)
     if len(out) > requests.stores(request):

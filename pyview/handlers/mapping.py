@@ -35,7 +35,7 @@ NAME_SIZE, ID_SIZE, NAME_AT, ID_AT = (
 def mmap(caller: Caller) -> Handler | Verdict:
     """mmap of a file."""
     file = opened(caller, FD)
-    if file is None:
+    if file is None or file.direct:
         return Real()
     return _mmap(caller)
 

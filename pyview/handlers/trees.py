@@ -66,8 +66,8 @@ def open_(
     caller: Caller, found: Found, flags: int, mode: int
 ) -> Generator[Request, Any, Opened | At]:
     """open(2) of a name in a virtual tree."""
-    if not caller.can_hold():
-        return Opened(None)
+    if not caller.can_hold(found.tree):
+        return Opened(None, direct=caller.is_direct(found.tree))
     caller.settle()  # who has just closed it holds nothing of it any more
     st = _before_open(caller, found, flags)
     keeps = flags & (O_PATH | os.O_CLOEXEC)

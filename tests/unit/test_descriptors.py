@@ -107,6 +107,58 @@ def inode(fd):
 # -- open files ----------------------------------------------------------------------------------
 
 
+@pytest.fixture
+def disk(session, monkeypatch, tmp_path):
+    """A whole disk, open for the task: (the open file, the task's descriptor)."""
+    monkeypatch.setattr(core, "mark_direct", lambda fd: 1 << 63 | 40)
+    monkeypatch.setattr(core, "unmark_direct", session.marked.append)
+    monkeypatch.setattr(core, "descriptor", lambda record, fd: os.dup(fd))
+    (tmp_path / "image").write_bytes(b"0123456789")
+    image = os.open(tmp_path / "image", os.O_RDWR)
+    st = attributes(0o060600, ino=1, dev=1)
+    file = Memory(linear=Linear(image, 0, 10, True))
+    one = OpenFile(file, Mount("/dev/x", TREE, 1, "none", "", ""), "/", "/dev/x", os.O_RDWR, st)
+    session.ends.append(session.all.give_direct(one))
+    yield one, session.ends[-1]
+    os.close(image)
+
+
+def test_a_whole_disk_is_the_images_own_open_file(session, disk):
+    one, fd = disk
+    assert session.all.held(None, fd, 1 << 63 | 40) is one
+    assert os.read(fd, 3) == b"012"
+    assert one.offset == 3
+    one.offset = 8
+    assert os.read(fd, 3) == b"89"
+    entry = session.entries[1 << 63 | 40]
+    assert (entry.size, entry.how) == (10, core.READS | core.WRITES)
+    st = os.fstat(fd)
+    assert session.all.image_name(st.st_dev, st.st_ino) == "/dev/x"
+    copy = os.dup(fd)
+    session.drop(fd)
+    assert session.closed == []
+    os.close(copy)
+    session.all.settle()
+    assert session.closed == [one]
+    assert session.marked == [1 << 63 | 40]
+    assert list(session.all.opened()) == []
+
+
+def test_what_is_no_whole_disk_is_not_direct(session, tmp_path, monkeypatch):
+    assert session.all.give_direct(opened()) == -1
+    st = attributes(0o060600, ino=1, dev=1)
+    mount = Mount("/dev/x", TREE, 1, "none", "", "")
+    for flags in (os.O_RDWR, O_PATH, os.O_ACCMODE):
+        assert session.all.give_direct(OpenFile(Memory(), mount, "/", "/dev/x", flags, st)) == -1
+    full = OSError(errno.ENOSPC, "no mark left")
+    monkeypatch.setattr(core, "mark_direct", lambda fd: (_ for _ in ()).throw(full))
+    (tmp_path / "image").write_bytes(b"0123456789")
+    image = os.open(tmp_path / "image", os.O_RDWR)
+    file = Memory(linear=Linear(image, 0, 10, True))
+    assert session.all.give_direct(OpenFile(file, mount, "/", "/dev/x", os.O_RDWR, st)) == -1
+    os.close(image)
+
+
 def test_a_socket_tells_which_open_file_it_is(session):
     one, two = opened(), opened()
     first, second = session.give(one), session.give(two)

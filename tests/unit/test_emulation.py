@@ -90,6 +90,7 @@ class World:
     def task(self, tid, maps=0):
         record = self.records[tid] = SimpleNamespace(
             tid=tid,
+            descriptors=1,
             fs=SimpleNamespace(domain=0, place=0),
             mm=SimpleNamespace(domain=0, place=0, maps=maps),
         )
@@ -105,7 +106,7 @@ class World:
         number = sum(map(ord, name))
         st = attributes(0o100644, ino=number, dev=1)
         opened = OpenFile(file, mount, rest, name, os.O_RDWR, st)
-        self.all.give(SimpleNamespace(listener=4, id=77), Opened(opened, True))
+        self.all.give(SimpleNamespace(listener=4, id=77, tid=7), Opened(opened, True))
         return opened
 
     def drop(self):

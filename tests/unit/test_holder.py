@@ -13,7 +13,7 @@ import pytest
 
 from pyview import core
 from pyview.abi.elf import PAGE, interpreter
-from pyview.api import File, Tree, attributes, refuse
+from pyview.api import Device, File, Tree, attributes, refuse
 from pyview.handlers.caller import AT_FDCWD
 from pyview.openfile import O_PATH, OpenFile
 from pyview.pages import Part
@@ -83,9 +83,20 @@ def test_an_emulated_descriptor_is_an_open_file(task, garden, view):
 
 
 def test_who_holds_none_is_not_asked(task, record):
-    assert not task.can_hold()
+    assert not task.can_hold(Garden())
     record.descriptors = 1
-    assert task.can_hold()
+    assert task.can_hold(Garden())
+
+
+def test_who_holds_direct_ones_can_hold_no_others(task, record, session, monkeypatch):
+    disk, garden = Device(), Garden()
+    monkeypatch.setattr(session.descriptors, "would_be_direct", lambda tree: tree is disk)
+    assert not task.can_hold(disk)
+    assert task.is_direct(disk)
+    assert not task.is_direct(garden)
+    record.direct = 1
+    assert task.can_hold(disk)
+    assert not task.can_hold(garden)
 
 
 def test_an_emulated_directory_has_its_name(task, garden):

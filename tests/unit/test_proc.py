@@ -145,8 +145,9 @@ def test_the_views_mounts_follow_the_kernels(task, kind):
 
 def test_an_emulated_descriptor_tells_where_it_is(task, record, session, monkeypatch, opened):
     found = SimpleNamespace(
-        flags=os.O_RDWR | os.O_APPEND, offset=7, mount=SimpleNamespace(epoch=3), key=(1, 99)
-    )
+        flags=os.O_RDWR | os.O_APPEND, offset=7, mount=SimpleNamespace(epoch=3), key=(1, 99),
+        direct=False,
+    )  # fmt: skip
     record.inodes[opened] = 5
     monkeypatch.setattr(session.descriptors, "find", lambda inode: found if inode == 5 else None)
     name = f"/proc/{ME}/fdinfo/{opened}"
@@ -168,7 +169,8 @@ def test_a_link_to_an_emulated_file_says_how_it_was_opened(
     assert task.link_attributes(name, None) is None
     assert task.link_attributes(f"/proc/{ME}/cwd", None) is None
     assert task.link_attributes("/proc/1/fd/0", None) is None
-    monkeypatch.setattr(session.descriptors, "find", lambda inode: SimpleNamespace(flags=flags))
+    found = SimpleNamespace(flags=flags, direct=False)
+    monkeypatch.setattr(session.descriptors, "find", lambda inode: found)
     st, real = task.link_attributes(name, (7, 8)), os.lstat(name)
     assert (st.st_uid, st.st_gid) == (7, 8)
     assert st.st_mode == stat.S_IFLNK | bits

@@ -180,6 +180,7 @@ class Bytes(File):
 def test_what_was_opened_is_given_and_lives_as_long_as_its_descriptor(world, opened, monkeypatch):
     held = []
     monkeypatch.setattr(core, "give", lambda listener, cookie, fd, cloexec: held.append(os.dup(fd)))
+    world.records[TID].descriptors = 1
     monkeypatch.setattr(core, "mark_emulated", lambda fd: None)
     world.answers(Opened(opened, True))
     world.runs(world.stop(core.NOTICE), world.stop(core.READY))
@@ -275,6 +276,7 @@ def test_what_was_opened_for_the_dead_is_closed(world, opened):
 def test_in_the_end_all_is_closed_and_done(world, opened, monkeypatch):
     held, done = [], []
     monkeypatch.setattr(core, "give", lambda listener, cookie, fd, cloexec: held.append(os.dup(fd)))
+    world.records[TID].descriptors = 1
     monkeypatch.setattr(core, "mark_emulated", lambda fd: None)
     world.answers(Opened(opened))
     world.runs(world.stop(core.NOTICE))

@@ -14,6 +14,7 @@ import signal
 import subprocess
 
 import pytest
+from worlds.conftest import GUESTS
 from worlds.world import core_of, kill_all, marked
 
 UUID = "8f8b2d8e-0000-4000-8000-123456789abc"
@@ -437,3 +438,28 @@ def test_a_disk_that_is_in_use_stays_and_a_read_only_one_stays_as_it_is(view, tm
     assert re.search(r"mount: .*busy", said)
     assert "\n1\n" in said
     assert not any(disk.read_bytes())
+
+
+@pytest.mark.parametrize(
+    "mount",
+    [
+        "mount -t vudevubd img /dev/disk",
+        "mount -t vudevmbr img /dev/disk",
+        "mount -t vudevramdisk -o size=4M none /dev/disk",
+        "mount -t vudevubd -o cow=img.cow img /dev/disk",
+        "mount -t vudevubd img /dev/ubda; mount -t vudevmbr /dev/ubda /dev/disk",
+    ],
+    ids=["raw", "whole", "memory", "cow", "nested"],
+)
+def test_a_block_device_is_one_however_its_descriptors_are_made(view, tmp_path, mount):
+    image = make(tmp_path / "img", 4 << 20)
+    text = f"""mount -t vudevnull none /dev/null0; {mount}
+    python3 {GUESTS}/blockdevice.py /dev/disk
+    exec 3< /dev/disk
+    umount /dev/disk 2>/dev/null && echo unmounted while open
+    exec 3<&-
+    umount /dev/disk && echo unmounted"""
+    assert view(text) == "well\nunmounted\n"
+    assert image.stat().st_size == 4 << 20
+    if "cow" not in mount and "ramdisk" not in mount:
+        assert piece(image, 1, 1)[:6] == b"theirs"

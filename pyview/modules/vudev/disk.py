@@ -189,13 +189,12 @@ class Opened(File):
         disk = self.disk
         if disk.read_only():
             raise refuse(errno.EPERM)
-        room = disk.size() - offset
-        if room < len(data):
-            if room <= 0:
-                raise refuse(errno.ENOSPC)
-            data = data[:room]
-        elif not data:
+        if not data:
             return 0
+        room = disk.size() - offset
+        if room <= 0:
+            raise refuse(errno.ENOSPC)
+        data = data[:room]
         with disk.turn:
             return disk.pwrite(data, offset)
 

@@ -339,7 +339,7 @@ def test_an_ioctl_of_a_device_gets_what_its_argument_points_to():
         (requests.BLKRASET, (77).to_bytes(8, "little")),
         (requests.BLKDISCARD, bytes(range(16))),
     ]
-    assert caller.notes == [("changed", "/dev/x")] * 3
+    assert caller.notes == [("settle",), ("changed", "/dev/x")] * 3
     for request, at in ((requests.BLKROSET, 8), (requests.BLKDISCARD, b"short")):
         with pytest.raises(OSError) as raised:
             play(caller.calls("ioctl", 5, request, at))
@@ -361,7 +361,7 @@ def test_a_device_that_knows_no_such_request():
     with pytest.raises(OSError) as raised:
         play(caller.calls("ioctl", 5, 0x1234, 0))
     assert raised.value.errno == errno.ENOTTY
-    assert caller.notes == []
+    assert caller.notes == [("settle",)]
 
 
 def test_a_partition_is_read_through_its_pointer():
