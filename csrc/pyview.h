@@ -372,6 +372,7 @@ struct seccomp_notif;
 void pv_rings_start(void);
 void pv_quiet(void);             /* to be called before what a signal could cut short */
 unsigned pv_rung(void);
+int pv_sleep(int listener);
 const struct seccomp_notif *pv_receive(int listener, int sleepy);
 
 const struct pv_call *pv_row(int64_t nr);

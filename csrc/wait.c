@@ -4,8 +4,8 @@
  * What needs no thought (a newborn, a signal, a job-control stop, a call that dispatch.c lets run)
  * is resumed here; pv_next() returns only with what Python has to decide.
  *
- * With one listener, and nothing else to hear of but ptrace's stops and that somebody connects to
- * control, the core sleeps in that listener (rings.c). */
+ * With one listener at most, and nothing else to hear of but ptrace's stops and that somebody connects
+ * to control, the core sleeps in that listener, or in waitid(2) (rings.c). */
 #define _GNU_SOURCE
 #include "pyview.h"
 #include <errno.h>
@@ -30,13 +30,16 @@
                  PTRACE_O_TRACECLONE | PTRACE_O_TRACEEXEC | PTRACE_O_TRACESECCOMP | \
                  PTRACE_O_EXITKILL)
 #define LISTENER (1ull << 32)        /* in epoll_data: a listener, not a watched descriptor */
+#define RUN 6                        /* so many stops on descriptors in a row: more will follow */
 #define SET_FLAGS _IOW('!', 4, uint64_t)     /* SECCOMP_IOCTL_NOTIF_SET_FLAGS */
 #define SYNC_WAKE_UP 1ul                     /* SECCOMP_USER_NOTIF_FD_SYNC_WAKE_UP */
 
 uint64_t pv_counts[4];
 static int poll_fd = -1, child_fd = -1, more, first;
+static int partly;                   /* there may be more stops: waitpid was not asked to the end */
 static int listeners, listener_sum;  /* how many; of one, the sum is itself */
 static int silent, talking;          /* descriptors watched, connections to control: none rings */
+static int run;                      /* stops on descriptors since the listener's last call */
 static int look = 1;                 /* epoll may know of something that has not rung */
 
 uint64_t pv_count(int what)
@@ -303,8 +306,10 @@ static int traced(struct pv_task *t, struct pv_stop *s)
 	int kind = call_of(t->tid, s);
 
 	pv_counts[1]++;
-	if (t->descriptors || t->direct)
+	if (t->descriptors || t->direct) {
 		pv_follow(t->tid);
+		run += run < RUN;
+	}
 	if (kind != PV_TRACED)
 		return kind < 0 ? PV_NONE : report(s, kind, t->tid, 0);
 	if (t->watched)
@@ -416,7 +421,8 @@ static int died(int tid, int status, struct pv_stop *s)
 	return watched || maps || tid == first ? report(s, PV_DEAD, tid, status) : PV_NONE;
 }
 
-static int children(struct pv_stop *s)
+/* What waitpid tells; `one`: no more than one stop, since the core will sleep for the next one. */
+static int children(struct pv_stop *s, int one)
 {
 	if (more)
 		pv_quiet();
@@ -429,6 +435,8 @@ static int children(struct pv_stop *s)
 			return errno == ECHILD ? report(s, PV_EMPTY, 0, 0) : PV_NONE;
 		if (tid <= 0)
 			break;
+		partly |= one;
+		more = !one;
 		kind = WIFSTOPPED(status) ? stopped(tid, status, s) : died(tid, status, s);
 		if (kind)
 			return kind;
@@ -445,6 +453,7 @@ static int notice(int fd, int sleepy, struct pv_stop *s)
 		return PV_NONE;
 	}
 	pv_counts[0]++;
+	run = 0;
 	pv_roam();
 	struct pv_task *t = pv_task((int)n->pid);
 	if (t)
@@ -498,23 +507,35 @@ static int next(struct pv_stop *s, int milliseconds)
 	int kind, n;
 
 	for (;;) {
-		int one = listeners == 1 && !talking && !silent && milliseconds < 0;
-		if (!one) {
+		int rings = listeners <= 1 && !talking && !silent && milliseconds < 0;
+		int stops = rings && (!listeners || run == RUN);
+		if (!rings) {
 			pv_quiet();
 			look = 1;
+		}
+		if (!stops && partly) {
+			more = 1;            /* nobody may ring for what is left */
+			partly = 0;
 		}
 		unsigned rung = pv_rung();
 		more |= (rung & PV_CHILD) != 0;
 		look |= (rung & PV_KNOCK) != 0;
-		if ((kind = children(s)))
+		if ((kind = children(s, stops)))
 			return kind;
+		if (!look && stops) {
+			if (pv_sleep(listeners ? listener_sum : -1))
+				more = 1;
+			else
+				run = 0;
+			continue;
+		}
 		if (!look) {
 			if ((kind = notice(listener_sum, 1, s)))
 				return kind;
 			continue;
 		}
-		n = epoll_wait(poll_fd, &e, 1, one ? 0 : milliseconds);
-		if (n == 0 && !one)
+		n = epoll_wait(poll_fd, &e, 1, rings ? 0 : milliseconds);
+		if (n == 0 && !rings)
 			return PV_NONE;
 		if (n == 0)
 			look = 0;            /* what comes from now on rings */

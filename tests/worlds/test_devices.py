@@ -463,3 +463,27 @@ def test_a_block_device_is_one_however_its_descriptors_are_made(view, tmp_path, 
     assert image.stat().st_size == 4 << 20
     if "cow" not in mount and "ramdisk" not in mount:
         assert piece(image, 1, 1)[:6] == b"theirs"
+
+
+MIXED = """
+import os, sys
+fd = os.open("/dev/hda1", os.O_RDWR)
+for i in range(4000):
+    os.pread(fd, 512, i % 100 * 512)
+    if i % 50 == 0:
+        os.stat("/etc/passwd")
+"""
+
+
+def test_who_reads_who_looks_and_who_forks_share_a_core(view, tmp_path):
+    """The core sleeps for one of them at a time: in a listener, in waitid, in epoll."""
+    image = make(tmp_path / "img", 4 << 20)
+    subprocess.run(["/sbin/sfdisk", "-q", image], input="start=2048\n", text=True, check=True)
+    (tmp_path / "mixed.py").write_text(MIXED)
+    said = view("""mount -t vudevmbr img /dev/hda
+    for i in 1 2 3; do python3 mixed.py || echo failed & done
+    (i=0; while [ $i -lt 300 ]; do /bin/true; i=$((i+1)); done) &
+    (i=0; while [ $i -lt 3000 ]; do test -e /etc/hosts; i=$((i+1)); done) &
+    (i=0; while [ $i -lt 20 ]; do vu_lsmod >/dev/null || echo failed; i=$((i+1)); done) &
+    wait; echo done""")
+    assert said == "done\n"
