@@ -41,6 +41,7 @@ void pv_view_clear(struct pv_view *v)
 
 void pv_view_free(struct pv_view *v)
 {
+	pv_births_forget(v);
 	pv_view_clear(v);
 	free(v->covers);
 	free(v->names);

@@ -99,6 +99,7 @@ struct pv_mm {               /* what CLONE_VM shares */
 	int domain;          /* of /proc/self/exe */
 	int hidden;          /* made itself non-dumpable: answered, not done, or nobody could read it */
 	int place;           /* of /proc/self/exe in a virtual tree: Python's number */
+	int threads;         /* several tasks have it, or had */
 	int maps;            /* Python's number of what it has mapped of emulated files, 0: nothing */
 };
 struct pv_identity {         /* credentials(7) that are the view's affair; shared, never changed */
@@ -118,7 +119,7 @@ struct pv_task {
 	struct pv_mm *mm;
 	struct pv_identity *identity; /* NULL: what the kernel says */
 	uint8_t waiting;     /* stopped as a newborn: its parent's event has not come yet */
-	uint8_t placed;      /* its parent's event has come */
+	uint8_t placed;      /* its parent's event has come, or never will */
 	uint8_t watched;     /* Python wants every stop of it */
 	uint8_t let_next;    /* let its next listener call run */
 	uint8_t filtered;    /* runs under the path tier's filter */
@@ -144,6 +145,7 @@ struct pv_task {
 	uint8_t held;        /* which keeps it stopped */
 	int exec_domain;     /* where the program being exec'ed lies */
 	int exec_place;      /* and its number in a virtual tree */
+	uint64_t seen;       /* the number of its last stop */
 	struct pv_task *next;
 };
 
@@ -428,7 +430,18 @@ struct pv_task *pv_task_make(int tid);
 void pv_task_inherit(struct pv_task *child, struct pv_task *parent);
 void pv_task_exec(struct pv_task *t, int old, int *maps);
 void pv_task_drop(struct pv_task *t);
+void pv_task_free(struct pv_task *t);
+struct pv_task *pv_task_copy(const struct pv_task *t);
+int pv_waiting(int *tids, int room);
+int pv_any_task(int (*is)(const struct pv_task *t, const struct pv_task *other),
+                const struct pv_task *other);
+
+/* births.c */
+void pv_seen(struct pv_task *t);
 void pv_task_wait(struct pv_task *t);
 void pv_task_place(struct pv_task *t);
-struct pv_task *pv_orphan(struct pv_task *dead);
+void pv_task_unborn(const struct pv_task *t);
+void pv_died_early(const struct pv_task *t);
+void pv_births(void);
+void pv_births_forget(const struct pv_view *view);
 #endif

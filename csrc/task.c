@@ -161,6 +161,7 @@ void pv_task_inherit(struct pv_task *child, struct pv_task *parent)
 		struct pv_mm *mm = shared ? parent->mm : mm_new(parent->mm);
 		if (mm) {
 			mm->refs += shared;
+			mm->threads = shared;
 			mm_put(child->mm);
 			child->mm = mm;
 		}
@@ -176,6 +177,7 @@ void pv_task_exec(struct pv_task *t, int old, int *maps)
 
 	*maps = 0;
 	if (o) {                     /* a thread that was not the leader takes the leader's id */
+		pv_died_early(t);
 		struct pv_fs *fs = t->fs;
 		t->fs = o->fs;
 		o->fs = fs;
@@ -251,35 +253,39 @@ uint64_t pv_signal_set(int tid, const char *field)
 	return value ? strtoull(value, NULL, 16) : 0;
 }
 
-static int waiting;                 /* newborns whose parent's event has not come */
-
-void pv_task_wait(struct pv_task *t)
+/* Copy up to `room` ids of newborns that wait to `tids`; how many. */
+int pv_waiting(int *tids, int room)
 {
-	t->waiting = 1;
-	waiting++;
+	int n = 0;
+
+	for (unsigned i = 0; i < BUCKETS; i++)
+		for (struct pv_task *t = bucket[i]; t && n < room; t = t->next)
+			if (t->waiting)
+				tids[n++] = t->tid;
+	return n;
 }
 
-void pv_task_place(struct pv_task *t)
+/* Is what `is` says true of any task but this? */
+int pv_any_task(int (*is)(const struct pv_task *t, const struct pv_task *other),
+                const struct pv_task *other)
 {
-	waiting -= t->waiting;
-	t->waiting = 0;
-	t->placed = 1;
-}
-
-static int parent_of(int tid)
-{
-	return (int)status_number(tid, "PPid:");
-}
-
-/* The task is dying, and with it perhaps an event that a newborn waits for: the next orphan of its
- * inherits from it now.  NULL when there is none. */
-struct pv_task *pv_orphan(struct pv_task *dead)
-{
-	for (unsigned i = 0; waiting && i < BUCKETS; i++)
+	for (unsigned i = 0; i < BUCKETS; i++)
 		for (struct pv_task *t = bucket[i]; t; t = t->next)
-			if (t->waiting && (parent_of(t->tid) == dead->tid || !pv_task(parent_of(t->tid))))
-				return t;
-	return NULL;
+			if (t != other && is(t, other))
+				return 1;
+	return 0;
+}
+
+void pv_task_free(struct pv_task *t)
+{
+	if (!t)
+		return;
+	fs_put(t->fs);
+	mm_put(t->mm);
+	pv_identity_put(t->identity);
+	if (t->pidfd >= 0)
+		close(t->pidfd);
+	free(t);
 }
 
 void pv_task_drop(struct pv_task *t)
@@ -288,12 +294,28 @@ void pv_task_drop(struct pv_task *t)
 
 	*at = t->next;
 	ntasks--;
-	fs_put(t->fs);
-	mm_put(t->mm);
-	pv_identity_put(t->identity);
-	if (t->pidfd >= 0)
-		close(t->pidfd);
-	free(t);
+	pv_task_unborn(t);
+	pv_task_free(t);
+}
+
+/* What is known of a task, sharing nothing with it; NULL without memory. */
+struct pv_task *pv_task_copy(const struct pv_task *t)
+{
+	struct pv_task *copy = malloc(sizeof *copy);
+
+	if (!copy)
+		return NULL;
+	*copy = *t;
+	copy->pidfd = -1;
+	copy->fs = fs_new(t->fs);
+	copy->mm = mm_new(t->mm);
+	copy->identity = NULL;
+	pv_assume(copy, t->identity);
+	if (!copy->fs || !copy->mm) {
+		pv_task_free(copy);
+		return NULL;
+	}
+	return copy;
 }
 
 void pv_join(struct pv_task *t, struct pv_view *view)

@@ -228,6 +228,8 @@ static int born(struct pv_task *parent, struct pv_stop *s, int event)
 	if (ptrace(PTRACE_GETEVENTMSG, parent->tid, 0, &child) < 0)
 		return PV_NONE;
 	struct pv_task *t = pv_task_make((int)child);
+	if (!t)                          /* no memory for a task: it can't be let loose */
+		kill((int)child, SIGKILL);
 	if (t) {
 		int stopped_already = t->waiting;
 		pv_task_inherit(t, parent);
@@ -371,6 +373,7 @@ static int stopped(int tid, int status, struct pv_stop *s)
 		return PV_NONE;
 	}
 	t->stopped = 0;
+	pv_seen(t);
 	if (t->debug)
 		pv_follow(tid);
 	switch (event) {
@@ -404,17 +407,14 @@ static int stopped(int tid, int status, struct pv_stop *s)
 
 static int died(int tid, int status, struct pv_stop *s)
 {
-	struct pv_task *t = pv_task(tid), *orphan;
+	struct pv_task *t = pv_task(tid);
 	int watched = t && (t->watched || t->debug);
 	int maps = t && t->mm->refs == 1 ? t->mm->maps : 0;
 
 	if (!t)
 		return PV_NONE;
-	while ((orphan = pv_orphan(t))) {
-		pv_task_inherit(orphan, t);
-		pv_task_place(orphan);
-		pv_resume(orphan->tid, PV_GO, 0);
-	}
+	if ((WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL) || t->mm->threads)
+		pv_died_early(t);
 	pv_task_drop(t);
 	s->value = maps;
 	s->key = tid == first;
@@ -429,8 +429,10 @@ static int children(struct pv_stop *s, int one)
 	while (more) {
 		int status, kind;
 		pid_t tid = waitpid(-1, &status, __WALL | WNOHANG);
-		if (tid == 0)
+		if (tid == 0) {
 			more = 0;
+			pv_births();
+		}
 		if (tid < 0)
 			return errno == ECHILD ? report(s, PV_EMPTY, 0, 0) : PV_NONE;
 		if (tid <= 0)

@@ -22,6 +22,7 @@ from worlds.world import pyview_command
         "clones",
         "killed_anywhere",
         "killed_waiting",
+        "lost_births",
         "waiting",
         "dumpable",
         "own_filter",
