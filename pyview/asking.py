@@ -23,7 +23,7 @@ from pyview.procedures import (
     redirected,
     stopped_by_us,
 )
-from pyview.stack import rename_on_stack
+from pyview.stack import is_narrow, rename_on_stack
 from pyview.task import Task
 from pyview.tracees import Tracees
 from pyview.verdicts import (
@@ -167,6 +167,8 @@ class Asking(Tracees):
     def _granted(self, request: Request, tid: int) -> Procedure:
         """Requests that change how a stopped task goes on, or how it looks."""
         if isinstance(request, Renamed):
+            if is_narrow(tid):
+                return
             rename_on_stack(tid, request.given, request.shown)
             if request.name:
                 yield from named(tid, request.name, self.numbers)

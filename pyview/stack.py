@@ -13,8 +13,14 @@ from pyview import core
 
 AT_NULL, AT_UID, AT_EUID, AT_GID, AT_EGID, AT_SECURE, AT_EXECFN = 0, 11, 12, 13, 14, 23, 31
 WORD = 8  # bytes
+NARROW = 1 << 32  # the stack of a 32-bit program lies below, no other's does
 ENTRIES = 64  # more than any kernel's auxiliary vector has
 SCRIPT_ARGUMENTS = 12  # an interpreter, its option and the script, as often as scripts nest
+
+
+def is_narrow(tid: int) -> bool:
+    """Whether the program has words of 32 bits: its calls are ENOSYS, and it is told nothing."""
+    return bool(core.registers(tid).sp < NARROW)
 
 
 def _words(tid: int, address: int, count: int) -> tuple[int, ...]:
@@ -49,6 +55,8 @@ def _pointers(tid: int) -> list[int]:
 
 def tell_identity(tid: int, ids: tuple[int, int, int, int], secure: bool) -> None:
     """Tell a new program who it is: uid, euid, gid, egid; and whether not to trust its caller."""
+    if is_narrow(tid):
+        return
     sp = core.registers(tid).sp
     argc = _words(tid, sp, 1)[0]
     told = dict(zip((AT_UID, AT_EUID, AT_GID, AT_EGID), ids, strict=True)) | {AT_SECURE: secure}

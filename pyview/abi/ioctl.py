@@ -53,10 +53,15 @@ HDIO_GETGEO = 0x0301  # struct hd_geometry *
 FIBMAP = number(0, 0, 1)  # int *, both ways
 FIGETBSZ = number(0, 0, 2)  # int *: bytes
 FICLONE = number(WRITE, 0x94, 9, 4)  # a descriptor, not a pointer
+FICLONERANGE = number(WRITE, 0x94, 13, 32)  # struct file_clone_range
+FIDEDUPERANGE = number(READ | WRITE, 0x94, 54, 24)  # struct file_dedupe_range
+EXT4_IOC_MOVE_EXT = number(READ | WRITE, 0x66, 15, 40)  # struct move_extent
 FIOCLEX, FIONCLEX = 0x5451, 0x5450  # no argument
 FIONBIO, FIOASYNC = 0x5421, 0x5452  # int *
 FIONREAD = 0x541B  # int *
 CDROM_DRIVE_STATUS, CDROM_GET_CAPABILITY = 0x5326, 0x5331  # a slot; no argument
+#: These name another descriptor of the caller's, who alone could mean it.
+OF_TWO_FILES = frozenset((FICLONE, FICLONERANGE, FIDEDUPERANGE, EXT4_IOC_MOVE_EXT))
 
 BLKPG_ADD_PARTITION, BLKPG_DEL_PARTITION, BLKPG_RESIZE_PARTITION = 1, 2, 3
 

@@ -220,6 +220,8 @@ def ioctl(caller: Caller) -> Handler | Verdict:
         raise refuse(errno.EPERM)  # as for anybody without CAP_SYS_RAWIO
     if file.is_directory:
         raise refuse(errno.ENOTTY)
+    if request in requests.OF_TWO_FILES:
+        raise refuse(errno.EOPNOTSUPP)  # as of a file system that can't
     return _asked(caller, file, request, argument)
 
 

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from pyview import core, stack
 
-BASE = 0x7FFF0000
+BASE = 0x7FFF_0000_1000  # where stacks are
 EXECFN, RANDOM = 31, 25
 
 
@@ -132,3 +132,9 @@ def test_a_program_is_told_who_it_is(monkeypatch):
     changed = {kind: value for _, kind, value in stack._auxiliary(1, BASE, 2)}
     assert [changed[kind] for kind in (6, 11, 12, 13, 14, 23)] == [4096, 1000, 0, 100, 8, 1]
     assert sum(a != b for a, b in zip(before, memory.data, strict=True)) == 4  # three words
+
+
+def test_a_program_of_32_bits_is_told_nothing(monkeypatch):
+    monkeypatch.setattr(core, "registers", lambda tid: SimpleNamespace(sp=0xFFFF_D000))
+    assert stack.is_narrow(1)
+    stack.tell_identity(1, (0, 0, 0, 0), secure=True)  # would look at memory that is not there

@@ -16,6 +16,7 @@ TELLERS = (
     "nameless_files",
     "odd_directories",
     "record_locks",
+    "transfers",
     "watched",
 )
 
@@ -38,6 +39,10 @@ def test_calls_give_what_they_give_natively(world, native, told, name):
         assert told(world, name)
     else:
         assert told(world, name) == told(native, name)
+
+
+def test_descriptors_are_like_any(passes):
+    passes("descriptors")
 
 
 def test_a_program_that_can_only_be_executed_runs(world, tmp_path):

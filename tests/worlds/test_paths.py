@@ -28,6 +28,7 @@ loaded = pytest.mark.parametrize("world", ["loaded", "unreal", "unreal2", "child
         "fifo",
         "closed_is_closed",
         "lease",
+        "swapped_names",
     ],
 )
 def test_names_lead_where_the_kernel_says(passes, name):
