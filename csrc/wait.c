@@ -428,7 +428,7 @@ static int children(struct pv_stop *s, int one)
 		pv_quiet();
 	while (more) {
 		int status, kind;
-		pid_t tid = waitpid(-1, &status, __WALL | WNOHANG);
+		pid_t tid = waitpid(-1, &status, __WALL | __WNOTHREAD | WNOHANG);
 		if (tid == 0) {
 			more = 0;
 			pv_births();

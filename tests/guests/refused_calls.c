@@ -18,6 +18,8 @@ int main(void)
 	struct sock_fprog program = {4, code};
 
 	ERR(syscall(425, 1, NULL), ENOSYS); /* io_uring_setup */
+	ERR(syscall(428, -100, "/", 0), ENOSYS); /* open_tree */
+	ERR(syscall(430, "tmpfs", 0), ENOSYS); /* fsopen */
 	ERR(syscall(9999, 1, 2, 3, 4, 5, 6), ENOSYS);
 	ERR(syscall(0x40000000 | 39), ENOSYS); /* x32 */
 	__asm__ volatile("int $0x80" : "=a"(value) : "0"(20L) : "r8", "r9", "r10", "r11", "memory");

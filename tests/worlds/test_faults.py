@@ -174,6 +174,15 @@ def test_whatever_goes_wrong_in_a_modules_life_the_view_lives(worlds, tmp_path):
     assert "the core went wrong" not in (tmp_path / "log").read_text()
 
 
+def test_a_program_that_a_module_starts_is_the_modules(worlds, tmp_path):
+    """Its end is not taken for that of a task, however many of those end meanwhile."""
+    tasks = "i=0; while test $i -lt 150; do /bin/true; i=$((i+1)); done"
+    script = f"({tasks})& ({tasks})& for i in $(seq 100); do cat /told/x; done; wait"
+    module = GUESTS / "starts_programs.py"
+    command = [pyview_command(), "-N", "-p", module, "--", "sh", "-c", script]
+    assert worlds["native"].run(command, cwd=tmp_path).stdout.split() == ["1"] * 100
+
+
 # -- a module that hangs -------------------------------------------------------------------------
 
 
