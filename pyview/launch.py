@@ -87,11 +87,12 @@ def _serve(pid: int, settings: Settings, output: int, told: int) -> NoReturn:
     os.dup2(null, 1)
     session = Session(settings, output)
     try:
-        session.begin(pid)
-    except OSError as error:
+        session.begin()
+        _keep_only({0, 1, 2, output, told, *session.descriptors()})
+        session.trace(pid)  # last: from here on the core's end is the command's
+    except (OSError, MemoryError) as error:
         os.write(told, _why(error).encode())
         os._exit(1)
-    _keep_only({0, 1, 2, output, told, *session.descriptors()})
     os.write(told, b"ok")
     os.close(told)
     status = 1
@@ -114,13 +115,16 @@ class Session:
         self._settings, self._output = settings, output
         self._tracer: Tracer | None = None
 
-    def begin(self, pid: int) -> None:
-        """Trace `pid` in a first view.  Errors: EPERM when ptrace is not allowed."""
+    def begin(self) -> None:
+        """Open what the core needs.  Errors: EMFILE, ENFILE, ENOMEM."""
         core.start()
         self._picture = core.new_view()
-        core.seize(pid, self._picture)
         self._server = Server(self._dispatch, core.talking)
         core.watch_control(self._server.fileno(), self._server.door())
+
+    def trace(self, pid: int) -> None:
+        """Trace `pid` in a first view.  Errors: EPERM when ptrace is not allowed."""
+        core.seize(pid, self._picture)
 
     def descriptors(self) -> list[int]:
         """What it has open before the first task runs."""
@@ -180,7 +184,9 @@ class Session:
         return self._tracer
 
 
-def _why(error: OSError) -> str:
+def _why(error: OSError | MemoryError) -> str:
+    if isinstance(error, MemoryError):
+        return "cannot start the core: Cannot allocate memory"
     if error.errno == 1:
         return "ptrace is not allowed here (seccomp, a container, yama); see pyview --doctor"
     return f"cannot start the core: {error.strerror}"
