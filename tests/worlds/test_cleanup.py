@@ -4,8 +4,10 @@
 from __future__ import annotations
 
 import os
+import random
 import signal
 import tempfile
+import time
 from pathlib import Path
 
 import pytest
@@ -59,6 +61,42 @@ def test_kill_9_of_the_core_leaves_no_process_and_no_file(world, tmp_path):
     assert not marked(mark)
     assert os.listdir(tmp_path / "tmp") == []
     assert temporary() <= before
+
+
+#: One loop for each kind of call that the core takes part in.
+LOOPS = """
+    while :; do cat big >copy; done &
+    while :; do mkfifo p; (echo x >p) & cat p; wait $!; rm p; done &
+    perl -e 'while (1) { sysopen F, "big", 2; sysread F, $x, 70000; close F }' &
+    perl -e 'while (1) { unless (fork) { exit } wait }' &
+    strace -f -o /dev/null sh -c 'while :; do (cat big >/dev/null); done' &
+    while :; do ./script; mv copy other; ln -sf other link; done 2>/dev/null &
+    echo ready
+    exec sleep 1000
+"""
+
+
+@views
+def test_a_core_killed_at_any_moment_leaves_nothing(world, tmp_path):
+    """All that it traces ends with it, whatever they were waiting for."""
+    moments = random.Random(world.name)
+    (tmp_path / "tmp").mkdir()
+    (tmp_path / "big").write_bytes(bytes(100_000))
+    (tmp_path / "script").write_text("#!/bin/sh\necho hello >/dev/null\n")
+    (tmp_path / "script").chmod(0o755)
+    for _ in range(6):
+        mark = world.mark()
+        env = {"TMPDIR": str(tmp_path / "tmp")}
+        with world.start(LOOPS, cwd=tmp_path, mark=mark, env=env) as process:
+            assert process.stdout.readline() == "ready\n", process.stderr.read()
+            core = core_of(process.pid)
+            time.sleep(moments.uniform(0, 0.5))
+            everything = marked(mark) | {process.pid, core}
+            os.kill(core, signal.SIGKILL)
+            left = all_gone(everything, SECOND)
+            assert not {pid: status_of(pid) for pid in left}
+        assert not marked(mark)
+        assert os.listdir(tmp_path / "tmp") == []
 
 
 @views
