@@ -25,7 +25,7 @@ _CORE = _TASK + "pyview"
 _MAPPING = rb"([0-9a-f]+-[0-9a-f]+ \S{4} [0-9a-f]+ ([0-9a-f]+):([0-9a-f]+) (\d+) +)(/.*)"
 _NUMA = rb"([0-9a-f]+) (.* file=)(\S+)(.*)"
 _TEXT, _DELETED = "/memfd:", " (deleted)"
-TRACING = b"t (tracing stop)"
+TRACING, RUNNING = b"t (tracing stop)", b"R (running)"
 
 
 class Proc(Holder):
@@ -141,7 +141,7 @@ class Proc(Holder):
         with open(real, "rb", 0) as file:
             text = file.readall()
         if kind == "status":
-            return status_text(text, record)
+            return status_text(text, record, mine=record.tid == self.tid)
         if kind == "stat":
             return stat_text(text, record)
         if kind == "numa_maps":
@@ -255,7 +255,7 @@ def state_of(record: Any) -> bytes:
         return b"t (tracing stop)"
     if record.stopped:
         return b"T (stopped)"
-    return b"D (disk sleep)" if record.watched else b"R (running)"
+    return b"D (disk sleep)" if record.watched else RUNNING
 
 
 def status_lines(record: Any) -> dict[bytes, bytes]:
@@ -268,13 +268,15 @@ def status_lines(record: Any) -> dict[bytes, bytes]:
     return lines
 
 
-def status_text(text: bytes, record: Any) -> bytes:
-    """/proc/PID/status of a task in a view, made from the kernel's."""
+def status_text(text: bytes, record: Any, *, mine: bool) -> bytes:
+    """/proc/PID/status of a task in a view, made from the kernel's; `mine`: by its own open(2)."""
     changes = status_lines(record)
     lines = []
     for line in text.split(b"\n"):
         name, colon, value = line.partition(b":\t")
-        if name == b"State" and value == TRACING:
+        if name == b"State" and mine:
+            value = RUNNING  # to the kernel it sleeps until its call has been answered
+        elif name == b"State" and value == TRACING:
             value = state_of(record)
         lines.append(name + colon + changes.get(name, value))
     return b"\n".join(lines)

@@ -22,6 +22,7 @@ from pyview.debugging.words import (
     PEEKSIGINFO,
     SETOPTIONS,
     SETREGSET,
+    SETSIGINFO,
     SUSPEND_SECCOMP,
     Event,
 )
@@ -31,13 +32,14 @@ WORD, SIGINFO, FILTER = 8, 128, 8  # bytes of a word, siginfo_t, struct sock_fil
 
 #: Structures of one size that `data` points to: GETREGS, GETFPREGS, GETFPXREGS, GETSIGINFO...
 READS = {12: 216, 14: 512, 18: 512, GETSIGINFO: SIGINFO, 25: 16}
-WRITES = {13: 216, 15: 512, 19: 512, 0x4203: SIGINFO, 26: 16}
+WRITES = {13: 216, 15: 512, 19: 512, SETSIGINFO: SIGINFO, 26: 16}
 PEEKS = frozenset({1, 2, 3})  # TEXT, DATA, USER: a word goes to `data`
 #: `data` points to as many bytes as `addr` says: GETSIGMASK, GET_SYSCALL_INFO,
 #: GET_RSEQ_CONFIGURATION, GET_SYSCALL_USER_DISPATCH_CONFIG; and the SETs.
 SIZED_READS = frozenset({0x420A, GET_SYSCALL_INFO, 0x420F, 0x4211})
 SIZED_WRITES = frozenset({0x420B, 0x4210, 0x4212})
 GET_FILTER, GET_METADATA, ARCH_PRCTL = 0x420C, 0x420D, 30
+SIGINFOS = frozenset({GETSIGINFO, SETSIGINFO})
 ARCH_GETS = frozenset({0x1003, 0x1004})  # ARCH_GET_FS, ARCH_GET_GS
 
 
@@ -71,6 +73,8 @@ def transfer(ptrace: Ptrace, tracee: Tracee, request: int, addr: int, data: int)
         return Answer(0, ((data, tracee.stop.message.to_bytes(WORD, "little")),))
     if request in (SETOPTIONS, OLDSETOPTIONS):
         return _set_options(ptrace, tracee, data)
+    if request in SIGINFOS and tracee.stop.job and not tracee.seized:
+        raise refuse(errno.EINVAL)  # how a job-control stop is told from a signal's
     if request == GETSIGINFO and tracee.stop.siginfo:
         return Answer(0, ((data, tracee.stop.siginfo),))
     if request == GET_SYSCALL_INFO and tracee.stop.info:

@@ -69,6 +69,7 @@ static int state(pid_t pid)
 static void jobs(void)
 {
 	pid_t pid = other(sleeps);
+	siginfo_t info;
 	int status;
 
 	OK(pt(PTRACE_SEIZE, pid, 0, 0));
@@ -97,6 +98,7 @@ static void jobs(void)
 	OK(pt(PTRACE_ATTACH, pid, 0, 0));         /* a stopped job can be asked at once */
 	regs(pid);
 	STOPS(pid, SIGSTOP);
+	ERR(pt(PTRACE_GETSIGINFO, pid, 0, AT(&info)), EINVAL); /* not a signal's stop */
 	OK(pt(PTRACE_DETACH, pid, 0, 0));
 	while (state(pid) != 'T')
 		pause_ms(1);
@@ -116,6 +118,8 @@ static void old_jobs(void)
 
 	OK(pt(PTRACE_CONT, pid, 0, SIGSTOP));
 	STOPS(pid, SIGSTOP);
+	ERR(pt(PTRACE_GETSIGINFO, pid, 0, AT(&info)), EINVAL);
+	ERR(pt(PTRACE_SETSIGINFO, pid, 0, AT(&info)), EINVAL);
 	OK(pt(PTRACE_CONT, pid, 0, 0));
 	OK(kill(pid, SIGTSTP));
 	STOPS(pid, SIGTSTP);

@@ -66,6 +66,7 @@ static void states(void)
 static void traced(void)
 {
 	nobody_traces(get("/proc/self/status"));
+	IS(strstr(get("/proc/self/status"), "\nState:\tR (running)\n"));  /* who looks, runs */
 	nobody_traces(get("/proc/thread-self/status"));
 	nobody_traces(get(text("/proc/%d/task/%d/status", getpid(), gettid())));
 	IS(strstr(get("/proc/self/status"), text("\nPid:\t%d\n", getpid())));

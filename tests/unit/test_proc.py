@@ -110,7 +110,8 @@ def test_nobody_traces_a_task_of_a_view(task, monkeypatch):
         assert shown[b"TracerPid"] == b"\t77\n"
         assert shown[b"Tgid"] == kernels[b"Tgid"]
     monkeypatch.undo()
-    assert proc.status_text(b"TracerPid:\t9\nx:\t1\n", record_of()) == b"TracerPid:\t0\nx:\t1\n"
+    text = proc.status_text(b"TracerPid:\t9\nx:\t1\n", record_of(), mine=False)
+    assert text == b"TracerPid:\t0\nx:\t1\n"
 
 
 @pytest.mark.parametrize(
@@ -126,12 +127,14 @@ def test_nobody_traces_a_task_of_a_view(task, monkeypatch):
 )
 def test_a_task_that_the_core_has_stopped_is_what_it_would_be(seen, state):
     text = b"Name:\tState:\nState:\tt (tracing stop)\nPid:\t1\n"
-    assert proc.status_text(text, seen) == text.replace(b"t (tracing stop)", state)
+    assert proc.status_text(text, seen, mine=False) == text.replace(b"t (tracing stop)", state)
     one = b"12 (a) t) b) t 1 2 t"
     assert proc.stat_text(one, seen) == b"12 (a) t) b) " + state[:1] + b" 1 2 t"
     other = b"12 (t) t) S 1 2"
     assert proc.stat_text(other, seen) is None
-    assert proc.status_text(b"State:\tS (sleeping)\n", seen) == b"State:\tS (sleeping)\n"
+    asleep = b"State:\tS (sleeping)\n"
+    assert proc.status_text(asleep, seen, mine=False) == asleep
+    assert proc.status_text(asleep, seen, mine=True) == b"State:\tR (running)\n"
 
 
 @pytest.mark.parametrize("kind", ["mounts", "mountinfo", "mountstats"])
