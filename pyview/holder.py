@@ -117,6 +117,30 @@ class Holder:
         self.session.still_mapped(int(self._record.mm.maps))
 
     def program_file(self, found: Found) -> str:
+        return self._kept_program(found, self._copied_program(found))
+
+    def program_with(self, found: Found, at: Interpreter, name: str) -> str:
+        from pyview.abi.elf import PAGE, renamed  # not before it is needed
+
+        real = found.real is not None
+        stand_in = self._copied_real(found) if real else self._copied_program(found)
+        try:
+            end, head = os.fstat(stand_in.fd).st_size, stand_in.pread(at.header + PAGE, 0)
+            text = os.fsencode(name) + b"\0"
+            os.pwrite(stand_in.fd, text, end)
+            os.pwrite(stand_in.fd, renamed(head, at, end, text), at.header)
+        except BaseException:
+            stand_in.close()
+            raise
+        return self._kept_program(found, stand_in)
+
+    def _kept_program(self, found: Found, stand_in: StandIn) -> str:
+        self.session.keep_until_done(self.tid, stand_in)
+        self.session.descriptors.remember(stand_in.fd, found.name)
+        return stand_in.name
+
+    def _copied_program(self, found: Found) -> StandIn:
+        """A copy of a program that lies in a virtual tree."""
         file = found.tree.open(found.rest, os.O_RDONLY)
         stand_in = StandIn()
         try:
@@ -128,13 +152,11 @@ class Holder:
             raise
         finally:
             file.close()
-        self.session.keep_until_done(self.tid, stand_in)
-        self.session.descriptors.remember(stand_in.fd, found.name)
-        return stand_in.name
+        return stand_in
 
-    def program_with(self, found: Found, at: Interpreter, name: str) -> str:
-        from pyview import identities  # only another root needs them
-        from pyview.abi.elf import PAGE, renamed
+    def _copied_real(self, found: Found) -> StandIn:
+        """A copy of one of the kernel's files.  Errors: EACCES, as execve(2)."""
+        from pyview import identities  # not before they are needed
 
         assert found.real is not None
         fd = os.open(found.real, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
@@ -144,21 +166,15 @@ class Holder:
                 raise refuse(errno.EACCES, found.name)
             if self._record.identity:
                 self.session.executes_as(self.tid, identities.program_at(f"/proc/self/fd/{fd}"))
-            end = os.fstat(fd).st_size
-            done = 0
+            end, done = os.fstat(fd).st_size, 0
             while done < end and (count := os.sendfile(stand_in.fd, fd, done, end - done)):
                 done += count
-            head = os.pread(fd, at.header + PAGE, 0)
-            text = os.fsencode(name) + b"\0"
-            os.pwrite(stand_in.fd, text, end)
-            os.pwrite(stand_in.fd, renamed(head, at, end, text), at.header)
         except BaseException:
             stand_in.close()
             raise
         finally:
             os.close(fd)
-        self.session.keep_until_done(self.tid, stand_in)
-        return stand_in.name
+        return stand_in
 
     def stand_in(self, data: bytes) -> StandIn:
         return StandIn(data)

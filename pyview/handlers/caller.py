@@ -156,7 +156,7 @@ class Caller(Protocol):
         """A name of the kernel for a copy of a file, to be executed."""
 
     def program_with(self, found: Found, at: Interpreter, name: str) -> str:
-        """The same for one of the kernel's files, with another interpreter.
+        """The same for any file, with another interpreter.
 
         Errors: EACCES, as execve(2).
         """

@@ -55,7 +55,7 @@ def execve(caller: Caller) -> Handler:
         caller.executes(where.number)
         caller.executes_as(program)
     told = _script_name(caller, dirfd_index, shown)
-    changes, given, clean = _interpreted(caller, where, told)
+    changes, given, clean, runs = _interpreted(caller, where, told)
     renamed = bool(changes)  # the kernel calls the process otherwise
     if not changes:
         real, renamed = _file_of(caller, where, becomes)
@@ -67,6 +67,11 @@ def execve(caller: Caller) -> Handler:
             kept = AT_EXECVE_CHECK | (0 if renamed else AT_NOFOLLOW)
             changes |= {dirfd_index: AT_FDCWD, 4: flags & kept}
     value = yield Redirect(changes)
+    other = _other_interpreter(caller, runs) if value == -errno.ENOENT else None
+    if other is not None:  # which the kernel did not find
+        given, renamed = _padded(_started_by(caller, runs, other, becomes), os.fsencode(told)), True
+        flag = {} if dirfd_index is None else {4: flags & AT_EXECVE_CHECK}
+        value = yield Redirect(changes | {path_index: given + b"\0"} | flag)
     if value == 0 and becomes:
         called = os.path.basename((shown or where.name).rstrip("/"))
         if where.real is not None and os.path.basename(where.real.rstrip("/")) != called:
@@ -125,24 +130,30 @@ def _file_of(caller: Caller, where: Found, becomes: bool) -> tuple[str, bool]:
     """The kernel's name of a program, and whether that is one of a copy."""
     if where.real is None:
         return _copied(caller, where, becomes), True
+    root = cover_of(caller.view, "/")
+    if root.number >= 0 and real_of(root, "/") == "/":
+        return where.real, False  # below its own root the kernel finds the right interpreter
     other = _other_interpreter(caller, where)
     if other is None:
         return where.real, False
+    return os.fsdecode(_started_by(caller, where, other, becomes)), True
+
+
+def _started_by(
+    caller: Caller, where: Found, other: tuple[Interpreter, str], becomes: bool
+) -> bytes:
+    """The kernel's name of a copy of a program that names another interpreter."""
     name = caller.program_with(where, *other)
     if becomes:
         caller.executes(VIRTUAL, caller.place(where))
-    return name, True
+    return os.fsencode(name)
 
 
 def _other_interpreter(caller: Caller, where: Found) -> tuple[Interpreter, str] | None:
-    """What starts a program of the kernel's in this view, when the kernel would take another.
+    """What starts a program in this view, when the kernel would take another.
 
-    Where its header says so, and the kernel's name of the view's.  Below the kernel's own root it
-    finds the right one.
+    Where its header says so, and the kernel's name of the view's.
     """
-    root = cover_of(caller.view, "/")
-    if root.number >= 0 and real_of(root, "/") == "/":
-        return None
     at = interpreter(caller.program_head(where, PAGE))
     if at is None:
         return None
@@ -176,10 +187,12 @@ def _padded(real: bytes, shown: bytes) -> bytes:
     return real.rjust(len(shown), b"/")
 
 
-def _interpreted(caller: Caller, where: Found, shown: str) -> tuple[dict[int, Word], bytes, bool]:
+def _interpreted(
+    caller: Caller, where: Found, shown: str
+) -> tuple[dict[int, Word], bytes, bool, Found]:
     """What to execute instead when the interpreter of a script is not the kernel's to find.
 
-    With it comes whether C would find the interpreters where they are.
+    With it comes whether C would find the interpreters where they are, and what runs in the end.
     """
     arguments: list[bytes] = []
     name, clean = shown, True
@@ -200,11 +213,11 @@ def _interpreted(caller: Caller, where: Found, shown: str) -> tuple[dict[int, Wo
         caller.executes_as(_attributes(found))
         if found.real is not None and (not found.same or script.real is None):
             _stays_open(caller, shown)
-            return *_with_arguments(caller, found, arguments, shown), False
+            return *_with_arguments(caller, found, arguments, shown), False, found
     if arguments and where.real is None:
         _stays_open(caller, shown)
-        return *_with_arguments(caller, where, arguments, shown), False
-    return {}, b"", clean
+        return *_with_arguments(caller, where, arguments, shown), False, where
+    return {}, b"", clean, where
 
 
 def _stays_open(caller: Caller, shown: str) -> None:

@@ -4,6 +4,8 @@
 from __future__ import annotations
 
 import os
+import shutil
+import subprocess
 
 import pytest
 from worlds.world import pyview_command
@@ -73,6 +75,25 @@ def test_the_program_of_a_script_is_its_interpreter(world, tmp_path):
     (tmp_path / "script").chmod(0o755)
     shell = os.path.realpath("/bin/sh")
     assert world.run('./script; "$PWD/script"', cwd=tmp_path).stdout == f"{shell}\n" * 2
+
+
+@pytest.mark.needs("cc")
+def test_a_program_is_started_by_the_interpreter_that_it_names(world, tmp_path):
+    """Its name (PT_INTERP) is one of the world's, as in a tree of packages on a mount."""
+    loader, program = tmp_path / "ld.so", tmp_path / "program"
+    shutil.copy("/lib64/ld-linux-x86-64.so.2", loader)
+    code = r"""int main(int n, char **a) { char s[99]; s[readlink("/proc/self/exe", s, 98)] = 0;
+        return printf("%s %s\n", a[0], s) < 0; }"""
+    link = f"-Wl,--dynamic-linker={world.path(loader)}"
+    command = ["cc", "-w", "-x", "c", link, "-o", program, "-"]
+    subprocess.run(command, input=code, text=True, check=True)
+    name = world.path(program)
+    (tmp_path / "script").write_text(f"#!{name}\n")
+    (tmp_path / "script").chmod(0o755)
+    for called in (program, tmp_path / "script"):
+        assert world.run([world.path(called)]).stdout == f"{name} {name}\n"
+    loader.unlink()
+    assert world.run([name], check=False).returncode == 127
 
 
 @pytest.mark.parametrize("given", [(), ("LC_CTYPE=C.UTF-8",), ("LANG=C", "A=b")])
