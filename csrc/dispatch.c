@@ -481,6 +481,9 @@ int pv_dispatch_traced(struct pv_task *t, struct pv_stop *s)
 	case SYS_clone:
 	case SYS_clone3:
 		return new_task(t, s);
+	case SYS_rt_sigtimedwait:
+		value = t->debug & PV_TRACEE ? 0 : pv_wait_begins(t, s);
+		return value < 0 ? answered(s, value) : PV_LET_RUN;
 	case SYS_prctl:
 		if (s->args[0] != PR_GET_DUMPABLE && s->args[0] != PR_SET_DUMPABLE)
 			return t->identity ? PV_TO_PYTHON : PV_LET_RUN;

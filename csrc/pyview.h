@@ -111,6 +111,12 @@ struct pv_identity {         /* credentials(7) that are the view's affair; share
 	int ngroups;
 	uint32_t groups[];
 };
+struct pv_wait {             /* its sigtimedwait with a time limit, the last one */
+	int64_t end;         /* nanoseconds of CLOCK_MONOTONIC */
+	uint64_t sp, limit;  /* which call it is; where its own time limit stands */
+	uint8_t again;       /* it is being made again: for the time that is left */
+	uint8_t lent;        /* it has a time limit of ours until it ends */
+};
 struct pv_task {
 	int tid;
 	int pidfd;           /* -1: not opened yet */
@@ -118,6 +124,7 @@ struct pv_task {
 	struct pv_fs *fs;
 	struct pv_mm *mm;
 	struct pv_identity *identity; /* NULL: what the kernel says */
+	struct pv_wait wait;
 	uint8_t waiting;     /* stopped as a newborn: its parent's event has not come yet */
 	uint8_t placed;      /* its parent's event has come, or never will */
 	uint8_t watched;     /* Python wants every stop of it */
@@ -420,6 +427,8 @@ int pv_dispatch_exec(struct pv_task *t, struct pv_stop *s, const struct pv_call 
 int pv_dirfd_of(const struct pv_call *call, int i, const uint64_t *args);
 int pv_linear_call(struct pv_task *task, struct pv_stop *s, int64_t *value);
 void pv_undisturbed(struct pv_task *t, int signal, int began);
+int pv_wait_begins(struct pv_task *t, const struct pv_stop *s);
+void pv_wait_ended(struct pv_task *t);
 int pv_restarts(struct pv_task *t, const struct pv_regs *r);
 int pv_follows(const struct pv_call *call, int i, const uint64_t *args);
 

@@ -396,6 +396,8 @@ static int stopped(int tid, int status, struct pv_stop *s)
 	case 0:
 		if (signal != (SIGTRAP | 0x80))
 			return signalled(t, s, signal);
+		if (t->wait.lent)
+			pv_wait_ended(t);
 		kind = call_of(tid, s);
 		if (kind > 0 && (t->watched || t->debug & PV_TRACEE))
 			return report(s, kind, tid, 0);

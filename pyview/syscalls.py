@@ -451,6 +451,9 @@ PROCESS: tuple[Call, ...] = (
          # KEEPCAPS, CAPBSET, SECUREBITS, NO_NEW_PRIVS, CAP_AMBIENT
          identity=(When(0, "eq", (7, 8, 23, 24, 27, 28, 38, 39, 47)),),
          note="PR_SET_MM_EXE_FILE is the kernel's: /proc/self/exe then shows the real file"),
+    # made again when a signal that is ignored has ended it: csrc/sleeps.c
+    call("rt_sigtimedwait", K, inp(3, "set"), get("info"), put("timeout"), size, stop=T,
+         when=nonzero(2)),
     call("ptrace",      K, *n("request", "pid"), *ptr("addr", "data"), stop=T),
     call("seccomp",     K, *n("operation"), flags, *ptr("args"),
          note="a view takes the one listener a task may have: SECCOMP_FILTER_FLAG_NEW_LISTENER "
@@ -719,7 +722,6 @@ NEUTRAL: tuple[Call, ...] = neutral("""
     rt_sigprocmask how *new *old size
     rt_sigpending *set size
     rt_sigsuspend *set size
-    rt_sigtimedwait *set *info *timeout size
     rt_sigqueueinfo pid sig *info
     rt_tgsigqueueinfo tgid tid sig *info
     rt_sigreturn

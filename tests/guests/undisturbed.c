@@ -84,6 +84,70 @@ static pid_t begin(const char *name, long (*call)(void), int wanted)
 	return child;
 }
 
+/* sigtimedwait without libc, and with a look at the register that has its time limit. */
+static long waits_for(const struct timespec *limit)
+{
+	register size_t size asm("r10") = 8;
+	const struct timespec *kept = limit;
+	long value;
+
+	asm volatile("syscall" : "=a"(value), "+d"(kept)
+		     : "0"(SYS_rt_sigtimedwait), "D"(&usr2), "S"(NULL), "r"(size)
+		     : "rcx", "r11", "memory");
+	if (kept != limit)
+		FAIL("%p has become %p", (const void *)limit, (const void *)kept);
+	return value;
+}
+
+/* A wait with a time limit ends when that is over, and what is left of it is kept meanwhile. */
+static void in_time(void)
+{
+	const struct timespec limit = {0, 400000000}, none = {0, 0}, wrong = {0, 1000000000};
+	int status;
+	pid_t child = OK(fork());
+
+	if (!child) {
+		double start = ms();
+		EQ(waits_for(&limit), -EAGAIN);
+		double took = ms() - start;
+		if (took < 400)
+			FAIL("it waits %g ms", took);
+		EQ(limit.tv_nsec, 400000000);
+		_exit(0);
+	}
+	for (double end = ms() + 30000; waitpid(child, &status, WNOHANG) == 0; pause_ms(20)) {
+		OK(kill(child, SIGUSR1));
+		OK(kill(child, SIGWINCH));
+		if (ms() > end)
+			FAIL("it waits for ever");
+	}
+	EQ(status, 0);
+	child = OK(fork());
+	if (!child) {
+		EQ(waits_for(&none), -EAGAIN);
+		EQ(waits_for(&wrong), -EINVAL);
+		EQ(waits_for((void *)8), -EFAULT);
+		struct timespec hour = {3600, 0};
+		EQ(waits_for(&hour), -EINTR);
+		EQ(waits_for(&hour), SIGUSR2);
+		_exit(0);
+	}
+	asleep(child, "sigtimedwait");
+	for (int n = 0; n < 5; n++) {
+		OK(kill(child, SIGUSR1));
+		pause_ms(n);
+	}
+	asleep(child, "sigtimedwait");
+	OK(kill(child, SIGUSR1));
+	OK(kill(child, SIGHUP));
+	pause_ms(20);
+	asleep(child, "sigtimedwait");
+	OK(kill(child, SIGURG));
+	OK(kill(child, SIGUSR2));
+	EQ(waitpid(child, &status, 0), child);
+	EQ(status, 0);
+}
+
 int main(int argc, char **argv)
 {
 	static const struct { const char *name; long (*call)(void); } all[] = {
@@ -103,6 +167,8 @@ int main(int argc, char **argv)
 	sigemptyset(&usr2);
 	sigaddset(&usr2, SIGUSR2);
 	OK(sigprocmask(SIG_BLOCK, &usr2, NULL));
+	if (argc == 1 && (loaded() || !strcmp(getenv("WORLD"), "native")))
+		in_time(); /* while nothing is loaded nobody knows when it began */
 	for (unsigned k = 0; k < 7; k++) {
 		OK(pipe(ends));
 		poller = OK(epoll_create1(0));
