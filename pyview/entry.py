@@ -34,6 +34,8 @@ def enter(settings: Settings, *, child: bool = False) -> NoReturn:
     is not found or not executable.  A child view runs no rc file but one given by -f: what the
     usual ones do it has from its parent.
     """
+    if settings.needs:
+        request("insmod", "missing", *settings.needs)
     if settings.preload:
         request("insmod", "", *settings.preload)
     for spec in settings.mounts:

@@ -13,7 +13,7 @@ from collections.abc import Callable, Sequence
 from pyview.control import Answer, Later
 from pyview.mounting import Core, Mounting, Refused
 from pyview.registry import Loaded, ModuleError, is_path, load, short_name, split
-from pyview.view import View
+from pyview.view import View, covers
 
 #: What vudebug and `pyview -d` accept.
 DEBUG_TAGS = {
@@ -48,6 +48,7 @@ class Services(Mounting):
             "child": self._child,
             "become": self._become,
             "identity": self._identity,
+            "kept": self._kept,
         }
 
     # -- for the core ------------------------------------------------------------------------
@@ -83,8 +84,11 @@ class Services(Mounting):
 
     # -- modules -----------------------------------------------------------------------------
     def _insmod(self, view: View, _pid: int, words: Sequence[str]) -> Answer | Later:
-        """[permanent, spec...]: all of them are loaded, or none."""
-        permanent, *specs = words
+        """[how, spec...]: all of them are loaded, or none.
+
+        how is "permanent", "missing" (those that are loaded already can stay) or "".
+        """
+        how, *specs = words
         loaded = self._loaded.setdefault(view.number, [])
         before = list(loaded)
 
@@ -97,9 +101,11 @@ class Services(Mounting):
             for spec in specs:
                 name, _ = split(spec)
                 if any(one.name == short_name(name) for one in loaded):
+                    if how == "missing":
+                        continue
                     raise Refused(f"{name}: already loaded")
                 path = self._real_spec(view, spec) if is_path(name) else spec
-                loaded.append(load(view, path, self._core.log, permanent=bool(permanent)))
+                loaded.append(load(view, path, self._core.log, permanent=how == "permanent"))
         except (ModuleError, OSError, Refused):
             undo()
             raise
@@ -223,6 +229,12 @@ class Services(Mounting):
         """[]: "1" where users are the view's own, else "0"."""
         () = words
         return 0, str(int("identity" in view.claims))
+
+    def _kept(self, view: View, _pid: int, words: Sequence[str]) -> Answer:
+        """[path]: the kernel's name of the directory that keeps what is changed there, if any."""
+        (path,) = words
+        layers = next(cover.layers for cover in view.covers() if covers(cover.prefix, path))
+        return 0, layers[0].overlay.kept if layers else ""
 
     def _become(self, view: View, pid: int, words: Sequence[str]) -> Answer | Later:
         """[]: the client is root in this view, whose identities become its own for that."""

@@ -10,6 +10,7 @@ class Settings:
     argv     the command and its arguments; never empty
     name     of the view, "" for none
     preload  module specifications ("name,key=value,flag"), paths made absolute
+    needs    modules that must be there, whoever has loaded them
     mounts   "TYPE:SRC:TARGET[:OPTS]", as typed; or the words of a mount request
     rc       the file to run instead of the usual ones, or None
     norc     run no rc file at all
@@ -20,13 +21,15 @@ class Settings:
     """
 
     __slots__ = (
-        "argv", "debug", "mounts", "name", "norc", "output", "preload", "rc", "summary", "trace",
+        "argv", "debug", "mounts", "name", "needs", "norc", "output", "preload", "rc", "summary",
+        "trace",
     )  # fmt: skip
 
     def __init__(self, argv: list[str]) -> None:
         self.argv = argv
         self.name = ""
         self.preload: list[str] = []
+        self.needs: list[str] = []
         self.mounts: list[str | tuple[str, ...]] = []
         self.rc: str | None = None
         self.norc = False

@@ -76,6 +76,8 @@ class Tracer(Parking):
     def dispatch(self, pid: int, uid: int, words: Sequence[str]) -> Answer | Later:
         """Answer a request of the control channel."""
         answer: Answer | Later
+        if len(self._known) > 1:
+            self._forget_empty()
         try:
             answer = self._services.dispatch(pid, uid, words)
         except BaseException as error:  # the request fails, and nothing else

@@ -138,6 +138,10 @@ class Views:
         return False
 
     def changed(self, view: View, then: Callable[[str], None]) -> None:
+        if view.number not in self._known:  # its last task has gone meanwhile
+            self._services.forget(view)
+            then("")
+            return
         self._describe(view)
         layered = any(cover.layers for cover in view.covers())
         virtual = any(cover.number < 0 for cover in view.covers())
@@ -213,7 +217,10 @@ class Views:
 
     def _forget_empty(self) -> None:
         """Let go of the views that no task is in any more."""
-        used = {record.view for record in core.tasks()}
+        records = list(core.tasks())
+        if any(record.waiting for record in records):
+            return  # a newborn: whose view it is in is not known yet
+        used = {record.view for record in records}
         for number, known in list(self._known.items()):
             if known.picture not in used:
                 del self._known[number]

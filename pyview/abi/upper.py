@@ -22,6 +22,7 @@ from __future__ import annotations
 import stat
 
 OWN = b".-"  # hidden at the root of the upper, and nowhere else
+OTHERS = OWN + b"/others"  # what a program of the view keeps there is no affair of the view's
 INDEX = b".-/i"
 
 RECORD = "user.view"

@@ -136,6 +136,7 @@ def commit(program: str, given: Namespace) -> int:
 
 
 def undo(program: str, directory: Directory) -> int:
+    from pyview.trying.commit import TooLateError
     from pyview.trying.commit import undo as take_back
     from pyview.trying.kept import locked
 
@@ -143,6 +144,9 @@ def undo(program: str, directory: Directory) -> int:
     try:
         if not take_back(directory):
             raise Failure(1, f"{directory.name}: no commit of it was interrupted")
+    except TooLateError:
+        why = "that commit had been made but for cleaning up, and is complete now"
+        raise Failure(1, f"{directory.name}: {why}") from None
     finally:
         directory.unlock()
     warn(program, "the commit is taken back")

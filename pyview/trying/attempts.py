@@ -7,13 +7,14 @@ import os
 import stat
 import sys
 
+from pyview.abi.upper import OTHERS
 from pyview.commands import Failure, canonical, warn
 from pyview.commands.vu_moo import Bar
 from pyview.trying import session
 from pyview.trying.changes import Change
-from pyview.trying.commit import Outcome, Wish, commit, scan_for
+from pyview.trying.commit import Outcome, Wish, commit, interrupted, scan_for
 from pyview.trying.ignoring import Ignored
-from pyview.trying.kept import drop, keep, locked, look, opened, whole
+from pyview.trying.kept import INTERRUPTED, drop, keep, locked, look, opened, whole
 from pyview.trying.reporting import report, show_diff, tell
 from pyview.trying.state import PATIENCE, Directory
 
@@ -31,7 +32,7 @@ def attempt(program: str, given: Namespace, argv: list[str]) -> int:
     """Run a command in a directory, then ask, commit or tell.  The command's exit status."""
     layers = [layer_named(layer) for layer in given.layers]
     made = given.directory is None
-    directory = new_directory() if made else opened(given.directory, make=True)
+    directory = new_directory() if made else named(given.directory)
     directory.about["temporary"] = made or directory.about["temporary"]
     ignored = Ignored(given.ignore)
     try:
@@ -60,10 +61,22 @@ def attempt(program: str, given: Namespace, argv: list[str]) -> int:
 
 
 def new_directory() -> Directory:
-    """One of our own making."""
-    from tempfile import mkdtemp
+    """One of our own making; where a view keeps changes itself, beside those."""
+    from tempfile import gettempdir, mkdtemp
 
-    return Directory(mkdtemp(prefix=PREFIX))
+    keeper = session.kept_by_view(gettempdir())
+    place = os.path.join(keeper, os.fsdecode(OTHERS)) if keeper else None
+    if place is not None:
+        os.makedirs(place, 0o700, exist_ok=True)
+    return Directory(mkdtemp(prefix=PREFIX, dir=place))
+
+
+def named(name: str) -> Directory:
+    """That of -D, made if need be.  Raises Failure, OSError."""
+    if session.kept_by_view(name):
+        why = "changes of it are kept by a view, and it can keep none itself (go without -D)"
+        raise Failure(1, f"{name}: {why}")
+    return opened(name, make=True)
 
 
 def layer_named(name: str) -> str:
@@ -133,9 +146,10 @@ def bring(program: str, directory: Directory, patterns: list[str]) -> bool:
     """Commit all; what stands in the way is told.  False when it could not be."""
     try:
         outcome = committed(directory, Wish(ignored=Ignored(patterns)))
-    except OSError as error:
-        place = os.fsdecode(error.filename or b"")
-        warn(program, ": ".join(filter(None, (place, error.strerror or str(error)))))
+    except (OSError, Failure) as error:
+        place = os.fsdecode(getattr(error, "filename", b"") or b"")
+        why = error.text if isinstance(error, Failure) else error.strerror or str(error)
+        warn(program, ": ".join(filter(None, (place, why))))
         keep(program, directory, plain=False)
         return False
     report(program, directory, outcome)
@@ -147,7 +161,10 @@ def bring(program: str, directory: Directory, patterns: list[str]) -> bool:
 
 
 def committed(directory: Directory, wish: Wish) -> Outcome:
-    """Commit, with a bar on a terminal when it takes long.  Raises Failure, OSError."""
+    """Commit, with a bar on a terminal when it takes long.
+
+    Raises OSError, Failure (130 when it was interrupted).
+    """
     bars: list[Bar] = []
     done = [0]
 
@@ -164,6 +181,9 @@ def committed(directory: Directory, wish: Wish) -> Outcome:
     locked(directory, PATIENCE)
     try:
         return commit(directory, wish)
+    except KeyboardInterrupt:
+        why = INTERRUPTED if interrupted(directory) else "interrupted; nothing was committed"
+        raise Failure(130, f"{directory.name}: {why}") from None
     finally:
         for bar in bars:
             bar.__exit__()

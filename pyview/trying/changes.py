@@ -259,7 +259,13 @@ class _Scanner:
         }
         if not hidden:
             return
-        gone = [c.host for c in self.changes if c.old is not None and c.host is not None]
+        gone = [
+            change.host
+            for change in self.changes
+            if change.old is not None
+            and change.host is not None
+            and not (change.kind == METADATA and change.old.is_dir)  # what is in it stays
+        ]
         for host in gone:
             for path, node in walk(self.lower, host):
                 entry = hidden.pop((node.ino, upper.index_name(node.dev, node.ino)), None)

@@ -25,7 +25,7 @@ from pyview.trying.changes import (
 )
 from pyview.trying.conflicts import Conflict, conflicts
 from pyview.trying.ignoring import Ignored
-from pyview.trying.journal import Journal, Step
+from pyview.trying.journal import EFFORT, Journal, Step
 from pyview.trying.permissions import Problem, Rights
 from pyview.trying.places import joined, parent_of, within
 from pyview.trying.references import References
@@ -43,8 +43,8 @@ class Wish:
     ignored   names that stay where they are
     force     over what the host has changed meanwhile; theirs: not where it has
     no_owner  files become ours, or stay whose they are
-    told      called with a number of bytes that were copied
-    sized     called with the number of bytes that will be
+    told      called with a number of bytes that were copied, and EFFORT for each step
+    sized     called with the number of bytes that will be, about
     """
 
     paths: list[bytes] = field(default_factory=list)
@@ -90,11 +90,21 @@ def commit(directory: Directory, wish: Wish) -> Outcome:
         journal.close()
 
 
+class TooLateError(Exception):
+    """What an interrupted commit replaced has been removed already."""
+
+
 def undo(directory: Directory) -> bool:
-    """Take an interrupted commit back; False when there is none."""
+    """Take an interrupted commit back; False when there is none.
+
+    Raises TooLateError when it can only be completed; it is then.
+    """
     journal = Journal(directory)
     try:
         if journal.found():
+            if journal.settled():
+                _complete(journal)
+                raise TooLateError
             touched = {os.fsencode(word) for _, *words in journal.steps for word in words[:2]
                        if isinstance(word, str)}  # fmt: skip
             journal.back()
@@ -215,7 +225,8 @@ class _Commit:
         after = self._problems(outcome, rest)
         if outcome.problems:
             return
-        self.wish.sized(sum(c.new.size for c in changes if _copied(c) and c.new is not None))
+        fresh = sum(c.new.size for c in changes if _copied(c) and c.new is not None)
+        self.wish.sized(fresh + 2 * EFFORT * len(changes))
         try:
             staging = Staging(self.journal, self.view, self.host, self.rights, found.kept)
             try:

@@ -3,7 +3,8 @@
 
 First everything new is made beside its place under names of ours, which `try.undo` lists before
 they exist.  Then `try.commit` appears, whole, with the steps that are left: renames mostly.
-`try.done` counts them.  Who finds `try.undo` alone takes back, who finds `try.commit` goes on.
+`try.done` counts them, and then says that the old is being removed: from there on there is no way
+back.  Who finds `try.undo` alone takes back, who finds `try.commit` goes on.
 
 Names are relative to the host's root, or below ".-/" to the upper directory.
 """
@@ -23,6 +24,7 @@ from pyview.trying.trees import Plain
 
 UNDO, COMMIT, DONE, KEPT = b"try.undo", b"try.commit", b"try.done", b"try.kept"
 Step = list[Any]
+EFFORT = 256 << 10  # bytes that are copied in the time that a step takes, about
 
 
 def text(name: bytes) -> str:
@@ -93,7 +95,7 @@ class Journal:
     def write(self) -> None:
         """From here on it is completed, whatever happens."""
         with open(self.directory.own(DONE), "wb") as file:
-            file.write(bytes(len(self.steps)))  # so that counting needs no room on a full disk
+            file.write(bytes(len(self.steps) + 1))  # counting needs no room on a full disk then
         kept = {"steps": self.steps, "after": self.after, "whole": self.whole}
         replaced(self.directory.own(COMMIT), json.dumps(kept).encode())
 
@@ -122,6 +124,10 @@ class Journal:
     def _tick(self, at: int, value: int) -> None:
         os.pwrite(self._fd, bytes((value,)), at)
 
+    def settled(self) -> bool:
+        """All steps are done, and what they have left of the old may be gone."""
+        return self._count() > len(self.steps)
+
     # -- forwards ------------------------------------------------------------------------------
 
     def run(self, told: Told = silent) -> None:
@@ -130,15 +136,20 @@ class Journal:
             kind, *words = self.steps[at]
             getattr(self, "do_" + kind)(*words)
             self._tick(at, 1)
-            told(0)
+            told(EFFORT)
 
     def finish(self) -> None:
-        """What is left when all steps are done; may be done again."""
+        """What is left when all steps are done; may be done again, and not be taken back."""
+        self._count()
+        self._tick(len(self.steps), 1)
         for kind, *words in self.after:
             getattr(self, "end_" + kind)(*words)
 
     def back(self) -> None:
-        """Take back what has been done, and what had been prepared."""
+        """Take back what has been done, and what had been prepared.
+
+        Precondition: it is not settled.
+        """
         for at in range(self._count(), -1, -1):
             if at < len(self.steps):
                 kind, *words = self.steps[at]

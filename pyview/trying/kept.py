@@ -11,6 +11,10 @@ from pyview.trying.commit import interrupted, scan_for, wipe
 from pyview.trying.ignoring import Ignored
 from pyview.trying.state import PATIENCE, Directory, InUse
 
+INTERRUPTED = (
+    "a commit of it was interrupted; vutry commit completes it, vutry commit --undo takes it back"
+)
+
 
 def opened(name: str, *, make: bool = False) -> Directory:
     """A directory of changes.  Raises Failure when it is none."""
@@ -34,11 +38,7 @@ def locked(directory: Directory, patience: float) -> None:
 def whole(directory: Directory) -> None:
     """Raises Failure when a commit of it has been interrupted."""
     if interrupted(directory):
-        raise Failure(
-            1,
-            f"{directory.name}: a commit of it was interrupted; "
-            "vutry commit completes it, vutry commit --undo takes it back",
-        )
+        raise Failure(1, f"{directory.name}: {INTERRUPTED}")
 
 
 def look(program: str, directory: Directory, ignored: Ignored) -> list[Change] | None:

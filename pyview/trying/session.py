@@ -8,7 +8,8 @@ import signal
 import sys
 from types import FrameType
 
-from pyview.commands import Failure, warn
+from pyview.commands import Failure, canonical, request, warn
+from pyview.control import NotInView, ask
 from pyview.settings import Settings
 from pyview.trying.state import Directory
 
@@ -42,6 +43,7 @@ def run(program: str, directory: Directory, argv: list[str]) -> int:
     before |= {number: signal.signal(number, pass_on) for number in PASSED_ON}
     try:
         status = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
+        core_settles()
         refused = os.read(heard, 4096)
     finally:
         os.close(heard)
@@ -50,6 +52,22 @@ def run(program: str, directory: Directory, argv: list[str]) -> int:
     if refused:
         raise Failure(status, os.fsdecode(refused))
     return status if status >= 0 else 128 - status
+
+
+def core_settles() -> None:
+    """A core that was there before us, for we are in a view, forgets those that nobody is in."""
+    try:
+        ask("info")
+    except NotInView:
+        pass
+
+
+def kept_by_view(name: str) -> str:
+    """Of a directory of the view that we are in: what keeps its changes, "" when they are real."""
+    try:
+        return request("kept", canonical(name))
+    except NotInView:
+        return ""
 
 
 def _become(program: str, directory: Directory, argv: list[str], told: int) -> NoReturn:
@@ -71,7 +89,7 @@ def _become(program: str, directory: Directory, argv: list[str], told: int) -> N
 def settings_for(directory: Directory, argv: list[str]) -> Settings:
     """The layers, the oldest first, then the directory over them."""
     settings = Settings(argv)
-    settings.preload = ["viewfs"]
+    settings.needs = ["viewfs"]
     root = directory.about["root"]
     for layer in directory.about["layers"]:
         settings.mounts.append(("", "viewfs", "merge", layer, root))

@@ -13,7 +13,7 @@ import stat
 from pyview.modules.viewfs.copying import Told, silent
 from pyview.trying import copying
 from pyview.trying.changes import ADDED, DELETED, METADATA, MODIFIED, RENAMED, Change
-from pyview.trying.journal import KEPT, Journal, Step, Undo, text
+from pyview.trying.journal import EFFORT, KEPT, Journal, Step, Undo, text
 from pyview.trying.permissions import Rights
 from pyview.trying.places import joined, parent_of
 from pyview.trying.trees import Merged, Node, Plain
@@ -112,6 +112,7 @@ class Staging:
                 self._prepare(change)
             except OSError as error:
                 raise OSError(error.errno, error.strerror, b"/" + change.path) from None
+            self.told(EFFORT)
         self._dress_made(changes)
 
     def _prepare(self, change: Change) -> None:

@@ -43,6 +43,15 @@ def test_modules_then_mounts_then_the_command(inside, core, became, home, box):
     assert caught.value.environment["PYVIEW_PYTHON"] == sys.executable
 
 
+def test_what_is_needed_may_be_there(inside, core, became, home):
+    for _ in range(2):
+        settings = Settings(["true"])
+        settings.needs = ["unreal"]
+        with pytest.raises(became):
+            entry.enter(settings)
+    assert [mount.target for mount in core.view.mounts if mount.epoch] == ["/unreal", "/unreal"]
+
+
 def test_a_module_or_a_mount_that_fails_starts_nothing(inside, core, became, home):
     settings = Settings(["true"])
     settings.preload = ["nosuch"]

@@ -7,6 +7,7 @@ import sys
 
 import pytest
 
+from pyview.api import Overlay
 from pyview.control import Later
 
 
@@ -55,6 +56,21 @@ def test_a_module_is_loaded_once(ask):
     assert ask("insmod", "", "unreal") == (1, "unreal: already loaded")
     assert ask("insmod", "", "pyview.modules.unreal")[0] == 1
     assert ask("lsmod")[1].count("\n") == 1
+
+
+def test_a_module_that_must_be_there_is_loaded_when_it_is_not(core, ask):
+    assert ask("insmod", "missing", "unreal") == (0, "")
+    assert ask("insmod", "missing", "unreal") == (0, "")
+    assert ask("lsmod")[1].count("\n") == 1
+
+
+def test_where_changes_are_kept_is_told(core, ask):
+    assert ask("kept", "/etc") == (0, "")
+    overlay = Overlay()
+    overlay.below, overlay.kept, overlay.excepted = core.view.now(), "/tmp/upper", ("/proc",)
+    core.view.mount("/", overlay)
+    assert ask("kept", "/etc") == (0, "/tmp/upper")
+    assert ask("kept", "/proc/self") == (0, "")
 
 
 def test_of_several_modules_all_are_loaded_or_none(core, ask, box):

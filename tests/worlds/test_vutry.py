@@ -158,6 +158,42 @@ def test_inside_a_view_it_is_a_child_view(home):
     assert (home.path / "f").read_text() == "0\n"
 
 
+def within(home: Home, entry: list[str], script: str) -> subprocess.CompletedProcess[str]:
+    """A script in a view that is entered so; what runs there leaves no bytecode."""
+    environment = {**os.environ, "VUTRY": VUTRY, "PYTHONDONTWRITEBYTECODE": "1"}
+    return subprocess.run(
+        [*entry, "sh", "-c", script], cwd=home.path, env=environment,
+        capture_output=True, text=True, check=False,
+    )  # fmt: skip
+
+
+def test_a_view_lets_go_of_what_its_children_kept(home):
+    script = f"$VUTRY -D {home.kept} sh -c 'echo y > f' && $VUTRY commit {home.kept}; cat f"
+    done = within(home, [pyview_command(), "-N", "-p", "unreal"], script)
+    assert done.stdout == "y\n", done.stderr
+    assert (home.path / "f").read_text() == "y\n"
+
+
+def test_in_itself(home):
+    before = picture(str(home.path))
+    inner = "mv a c; rm b/f; echo inner >> f"
+    script = f"echo outer > f; $VUTRY -y $VUTRY -y sh -c '{inner}'; cat f; echo last >> f"
+    tried = within(home, [VUTRY, "-D", str(home.kept)], script)
+    assert tried.stdout == "outer\ninner\n", tried.stderr
+    assert picture(str(home.path)) == before
+    home.natively(f"echo outer > f; {inner}; echo last >> f")
+    done = home.vutry("commit", str(home.kept))
+    assert done.returncode == 0, done.stderr
+    assert picture(str(home.path)) == picture(str(home.oracle))
+
+
+def test_what_a_view_keeps_can_be_kept_by_no_other(home):
+    tried = within(home, [VUTRY, "-D", str(home.kept)], "$VUTRY -D mine true; echo $?")
+    assert tried.stdout == "1\n"
+    assert "vutry: mine: changes of it are kept by a view" in tried.stderr
+    assert "no changes" in home.vutry("summary", str(home.kept)).stdout
+
+
 def test_the_system_s_own_files_seem_to_change_and_do_not(home):
     before = Path("/etc/hosts").read_bytes()
     tried = home.vutry("-D", str(home.kept), "sh", "-c", "echo 1 >> /etc/hosts; tail -1 /etc/hosts")

@@ -9,7 +9,7 @@ import stat
 from typing import Any, NamedTuple
 
 from pyview.abi.upper import FOREIGN as FOREIGN_NAMES
-from pyview.abi.upper import is_own
+from pyview.abi.upper import OTHERS, is_own
 from pyview.api import Looks, Named, Overlay, Shown, Touch, Tree, refuse
 from pyview.modules.viewfs.upper import PRIVATE, Inode, Node, Upper
 
@@ -461,6 +461,8 @@ class Look(Overlay):
         if inode is None:
             return st, self.copies.get(key)
         name = os.readlink(f"/proc/self/fd/{fd}")
+        if name.startswith(f"{self.kept}/{os.fsdecode(OTHERS)}/"):
+            return st, None
         return st, inode if name == self.kept or name.startswith(self.kept + "/") else None
 
     def stat(self, fd: int) -> os.stat_result | None:

@@ -7,6 +7,7 @@ import os
 
 import pytest
 
+from pyview.trying import changes
 from pyview.trying.changes import Change, chosen, compared, same_bytes, scan
 
 
@@ -164,3 +165,18 @@ def test_bytes_are_compared_to_the_end(tmp_path):
 def test_only_the_attributes_of_users_are_compared():
     have = {"user.a": b"1", "security.selinux": b"2", "system.posix_acl_access": b"3"}
     assert sorted(compared(have)) == ["system.posix_acl_access", "user.a"]
+
+
+def test_a_directory_that_stays_is_not_searched_for_names_of_one_file(stage, monkeypatch):
+    for call in (("append", "/b/f", b"x"), ("unlink", "/b/f"), ("chmod", "/a", 0o711)):
+        stage.both(*call)
+    walked, real = [], changes.walk
+
+    def walk(tree, path):
+        walked.append(path)
+        return real(tree, path)
+
+    monkeypatch.setattr(changes, "walk", walk)
+    assert found(stage)["a"] == "metadata"
+    assert walked
+    assert b"a" not in walked

@@ -9,6 +9,7 @@ import random
 import signal
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 from stage import Stage, furnish, picture
@@ -16,7 +17,7 @@ from stage import Stage, furnish, picture
 from pyview.abi import upper
 from pyview.trying import copying
 from pyview.trying.changes import walk
-from pyview.trying.commit import interrupted, scan_for, undo, wipe
+from pyview.trying.commit import TooLateError, interrupted, scan_for, undo, wipe
 from pyview.trying.ignoring import Ignored
 from pyview.trying.journal import Journal, Undo
 from pyview.trying.trees import Plain
@@ -126,30 +127,38 @@ PLACES = {
 }
 
 
+def killed_at(home: Path, place: str, at: int, monkeypatch) -> tuple[Stage, Any, int]:
+    """A commit that is killed when it comes to a place for the time `at`.
+
+    The host before it, and how it ended.
+    """
+    owner, name = PLACES[place]
+    real, left = getattr(owner, name), [at]
+    home.mkdir()
+    stage = Stage(home)
+    furnish(stage.host)
+    stage.start()
+    plenty(stage)
+    stage.ended()
+    before = picture(str(stage.host))
+
+    def deadly(*words, **more):
+        if not left[0]:
+            os.kill(os.getpid(), signal.SIGKILL)
+        left[0] -= 1
+        return real(*words, **more)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(owner, name, deadly)
+        ended = in_child(stage.commit)
+    assert ended in (0, -signal.SIGKILL)
+    return stage, before, ended
+
+
 @pytest.mark.parametrize("place", PLACES)
 def test_killed_anywhere_the_next_commit_completes(tmp_path, place, monkeypatch):
-    owner, name = PLACES[place]
-    real = getattr(owner, name)
     for at in range(100):
-        home = tmp_path / str(at)
-        home.mkdir()
-        stage = Stage(home)
-        furnish(stage.host)
-        stage.start()
-        plenty(stage)
-        stage.ended()
-        countdown = [at]
-
-        def deadly(*words, real=real, countdown=countdown, **more):
-            if not countdown[0]:
-                os.kill(os.getpid(), signal.SIGKILL)
-            countdown[0] -= 1
-            return real(*words, **more)
-
-        with monkeypatch.context() as patch:
-            patch.setattr(owner, name, deadly)
-            ended = in_child(stage.commit)
-        assert ended in (0, -signal.SIGKILL)
+        stage, _, ended = killed_at(tmp_path / str(at), place, at, monkeypatch)
         if ended == 0:
             break
         if stage.upper.exists() and (stage.upper / ".-").exists():
@@ -158,6 +167,26 @@ def test_killed_anywhere_the_next_commit_completes(tmp_path, place, monkeypatch)
         assert picture(str(stage.host)) == picture(str(stage.copy)), at
         assert os.listdir(stage.upper) == [".-"]
         assert os.listdir(stage.upper / ".-") == ["lock"]
+    assert at > 2
+
+
+@pytest.mark.parametrize("place", PLACES)
+def test_killed_anywhere_it_is_taken_back_or_complete(tmp_path, place, monkeypatch):
+    for at in range(100):
+        stage, before, ended = killed_at(tmp_path / str(at), place, at, monkeypatch)
+        if ended == 0:
+            break
+        try:
+            taken_back = undo(stage.directory)
+        except TooLateError:
+            assert picture(str(stage.host)) == picture(str(stage.copy)), at
+            assert os.listdir(stage.upper / ".-") == ["lock"]
+            assert not undo(stage.directory)
+            continue
+        if picture(str(stage.host)) != picture(str(stage.copy)):
+            assert picture(str(stage.host)) == before, (at, taken_back)
+            assert stage.commit().done
+        assert picture(str(stage.host)) == picture(str(stage.copy)), at
     assert at > 2
 
 

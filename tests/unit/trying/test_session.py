@@ -66,9 +66,9 @@ def test_other_signals_are_passed_on(stage, monkeypatch):
     parent = os.getpid()
 
     def work(_settings):
-        signal.signal(signal.SIGTERM, lambda *_: os._exit(9))
+        signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
         os.kill(parent, signal.SIGTERM)
-        signal.pause()
+        os._exit(9 if signal.sigwait({signal.SIGTERM}) == signal.SIGTERM else 1)
 
     becoming(monkeypatch, work)
     assert session.run("vutry", stage.directory, ["x"]) == 9
@@ -83,5 +83,5 @@ def test_layers_come_first(stage):
         ("", "viewfs", "merge", "/two", root),
         ("", "viewfs", "cow", stage.directory.name, root),
     ]
-    assert settings.preload == ["viewfs"]
+    assert settings.needs == ["viewfs"]
     assert settings.norc
