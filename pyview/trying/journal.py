@@ -19,7 +19,7 @@ from typing import Any
 from pyview.modules.viewfs.copying import Told, silent
 from pyview.trying import copying
 from pyview.trying.places import Place
-from pyview.trying.state import Directory, replaced
+from pyview.trying.state import Directory, damaged, read, replaced
 from pyview.trying.trees import Plain
 
 UNDO, COMMIT, DONE, KEPT = b"try.undo", b"try.commit", b"try.done", b"try.kept"
@@ -72,14 +72,21 @@ class Journal:
     # -- files ---------------------------------------------------------------------------------
 
     def found(self) -> bool:
-        """Read what an interrupted commit has left; False when there is no such."""
+        """Read what an interrupted commit has left; False when there is no such.
+
+        Errors: EPERM for another user's, EUCLEAN for a damaged one.
+        """
         try:
             with open(self.directory.own(COMMIT), "rb") as file:
                 self._ours(file.fileno())
-                kept = json.load(file)
+                kept = read(file, dict)
         except FileNotFoundError:
             return False
-        self.steps, self.after, self.whole = kept["steps"], kept["after"], kept["whole"]
+        try:
+            self.steps, self.after = _steps("do_", kept["steps"]), _steps("end_", kept["after"])
+            self.whole = kept["whole"]
+        except (KeyError, ValueError):
+            raise damaged(self.directory.own(COMMIT)) from None
         return True
 
     def begun(self) -> bool:
@@ -296,3 +303,12 @@ class Journal:
             os.setxattr(self.top.name(os.fsencode(path)), key, os.fsencode(value))
         except FileNotFoundError:
             pass
+
+
+def _steps(prefix: str, found: object) -> list[Step]:
+    """A list of steps that there are.  Raises ValueError."""
+    if not isinstance(found, list) or not all(isinstance(step, list) and step for step in found):
+        raise ValueError
+    if not all(hasattr(Journal, f"{prefix}{step[0]}") for step in found):
+        raise ValueError
+    return found

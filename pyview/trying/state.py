@@ -17,16 +17,25 @@ import json
 import os
 import signal
 from types import FrameType
-from typing import Any
+from typing import Any, BinaryIO, TypeVar
 
 from pyview.abi import upper
 from pyview.trying.changes import Change, Scan, walk
 from pyview.trying.trees import Merged, Plain, Tree, Upper
 
+Read = TypeVar("Read")
 VERSION = 1
 LOCK, ABOUT, BASE = b"lock", b"try.json", b"try.base"
 PATIENCE = 2.0  # seconds in which a core that has lost its last process must have gone
 CHANGED = b"!"  # in the base: the host's was changed while the command ran
+KINDS = {
+    "root": str,
+    "layers": list,
+    "temporary": bool,
+    "first": int,
+    "stamp": int,
+    "running": bool,
+}
 UNREAD = b"?"  # in the base: we may not read the host's, so the view had to invent its bytes
 
 
@@ -38,7 +47,7 @@ class Directory:
     """One upper directory of ours, or a view's that becomes one."""
 
     def __init__(self, name: str) -> None:
-        """Raises OSError(ENOTDIR, ENOENT) when it is no directory."""
+        """Raises OSError(ENOTDIR, ENOENT) when it is no directory, EUCLEAN for a damaged one."""
         self.name = os.path.realpath(name)
         self.raw = os.fsencode(self.name)
         if not os.path.isdir(self.raw):
@@ -52,9 +61,11 @@ class Directory:
         }  # fmt: skip
         try:
             with open(self.own(ABOUT), "rb") as file:
-                self.about |= json.load(file)
+                self.about |= read(file, dict)
         except FileNotFoundError:
             pass
+        if not all(isinstance(self.about[key], kind) for key, kind in KINDS.items()):
+            raise damaged(self.own(ABOUT))
 
     def own(self, name: bytes) -> bytes:
         """A file of ours, or of the view's, beside the changes."""
@@ -170,6 +181,8 @@ class Directory:
                 words = file.read().split(b"\0")[:-1]
         except FileNotFoundError:
             return {}
+        if len(words) % 2:
+            raise damaged(self.own(BASE))
         return dict(zip(words[::2], words[1::2], strict=True))
 
 
@@ -201,6 +214,22 @@ def newest(lower: Tree, path: bytes, change: Change) -> int:
     if path == change.host and (change.new is None or change.retyped or change.origin):
         return max(inner.ctime for _, inner in walk(lower, path))
     return 0
+
+
+def damaged(name: bytes) -> OSError:
+    """A file of ours that none of us has written so."""
+    return OSError(errno.EUCLEAN, "is damaged: not as vutry writes it", name)
+
+
+def read(file: BinaryIO, kind: type[Read]) -> Read:
+    """What a file of ours holds as JSON.  Errors: EUCLEAN when it is not of this kind."""
+    try:
+        found = json.load(file)
+    except ValueError:
+        found = None
+    if not isinstance(found, kind):
+        raise damaged(os.fsencode(file.name))
+    return found
 
 
 def replaced(name: bytes, data: bytes) -> None:

@@ -5,11 +5,12 @@ from __future__ import annotations
 
 import errno
 import os
+from pathlib import Path
 
 import pytest
 
 from pyview.trying.copying import attributes_of
-from pyview.trying.journal import Journal, Undo
+from pyview.trying.journal import COMMIT, Journal, Undo
 from pyview.trying.trees import Plain
 
 
@@ -131,3 +132,11 @@ def test_nobody_goes_on_with_what_another_has_begun(stage, journal, monkeypatch)
         assert caught.value.errno == errno.EPERM
     monkeypatch.undo()
     assert (stage.host / "f").exists()
+
+
+@pytest.mark.parametrize("text", ["", "[]", "{}", '{"steps": [["fly"]], "after": []}'])
+def test_a_damaged_journal_is_followed_nowhere(stage, text):
+    Path(os.fsdecode(stage.directory.own(COMMIT))).write_text(text)
+    with pytest.raises(OSError) as caught:
+        Journal(stage.directory).found()
+    assert caught.value.errno == errno.EUCLEAN

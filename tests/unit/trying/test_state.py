@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import subprocess
 import sys
@@ -11,7 +12,7 @@ import time
 import pytest
 from stage import Stage
 
-from pyview.trying.state import CHANGED, Directory, InUse, replaced
+from pyview.trying.state import ABOUT, BASE, CHANGED, Directory, InUse, replaced
 from pyview.trying.trees import Plain
 
 
@@ -137,3 +138,21 @@ def test_files_are_replaced_whole(tmp_path):
 def test_a_stage_is_a_directory_of_changes(stage):
     assert isinstance(stage, Stage)
     assert stage.directory.is_upper
+
+
+@pytest.mark.parametrize("text", ["{", "[]", '{"root": 1}', '{"layers": null}', "\xff"])
+def test_what_is_not_ours_is_said_to_be_damaged(stage, text):
+    name = stage.directory.own(ABOUT)
+    with open(name, "w", encoding="latin-1") as file:
+        file.write(text)
+    with pytest.raises(OSError) as caught:
+        Directory(stage.directory.name)
+    assert (caught.value.errno, caught.value.filename) == (errno.EUCLEAN, name)
+
+
+def test_a_damaged_base_is_not_read(stage):
+    with open(stage.directory.own(BASE), "wb") as file:
+        file.write(b"a\0b\0c\0")
+    with pytest.raises(OSError) as caught:
+        stage.directory.base()
+    assert caught.value.errno == errno.EUCLEAN
