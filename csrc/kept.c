@@ -2,8 +2,8 @@
 /* kept.c - answer calls on what an overlay keeps without Python: its files are real, their
  * attributes are in a table (layers.c).
  *
- * Only for tasks that are like the core, and have no identity but the real one: such a user is
- * taken for the owner of all that an overlay shows. */
+ * Only for tasks that are like the core, and have no identity but the real one, or are root: such
+ * a user is taken for the owner of all that an overlay shows. */
 #define _GNU_SOURCE
 #include "pyview.h"
 #include <errno.h>
@@ -83,16 +83,27 @@ static int tell(const struct pv_stop *s, int fd, const char *path, const struct 
 	return PV_ANSWERED;
 }
 
-static int is_allowed(const struct pv_shown *as, unsigned wanted)
+/* Is it root of the view in every respect, whom no mode keeps from anything? */
+static int is_root(const struct pv_task *t)
 {
+	const struct pv_identity *who = t->identity;
+
+	return who && !(who->uid[0] | who->uid[1] | who->uid[3]);
+}
+
+static int is_allowed(const struct pv_task *t, const struct pv_shown *as, unsigned wanted)
+{
+	if (is_root(t))
+		return !(wanted & X_OK) || S_ISDIR(as->mode) || as->mode & 0111;
 	return !(wanted & ~(as->mode >> 6) & 7);
 }
 
-static int check(const struct pv_shown *as, uint64_t wanted, uint64_t flags, int64_t *value)
+static int check(const struct pv_task *t, const struct pv_shown *as, uint64_t wanted,
+                 uint64_t flags, int64_t *value)
 {
 	if (wanted & ~7u || flags & ~(uint64_t)(AT_SYMLINK_NOFOLLOW | AT_EACCESS))
 		return PV_TO_PYTHON;
-	*value = is_allowed(as, (unsigned)wanted) ? 0 : -EACCES;
+	*value = is_allowed(t, as, (unsigned)wanted) ? 0 : -EACCES;
 	return PV_ANSWERED;
 }
 
@@ -115,6 +126,28 @@ static int target(const struct pv_stop *s, const char *path, const struct pv_sho
 	return PV_ANSWERED;
 }
 
+/* The target of the link that a kept file stands for; -1 when it is no link, -2: ask Python. */
+ssize_t pv_kept_target(const char *path, char *to, size_t size)
+{
+	struct stat st;
+
+	if (fstatat(AT_FDCWD, path, &st, AT_SYMLINK_NOFOLLOW) < 0)
+		return -1;
+	const struct pv_shown *as = pv_claimed(st.st_dev, st.st_ino);
+	if (!as || !as->described)
+		return as || S_ISLNK(st.st_mode) ? -2 : -1;
+	if (!S_ISLNK(as->mode))
+		return -1;
+	if (!to)
+		return 0;
+	int fd = open(path, O_RDONLY | O_CLOEXEC);
+	if (fd < 0)
+		return -2;
+	ssize_t n = read(fd, to, size);
+	close(fd);
+	return n < 0 || (size_t)n == size ? -2 : n;
+}
+
 static int opened(struct pv_task *t, struct pv_stop *s, struct pv_where *w,
                   const struct pv_shown *as, uint64_t flags, int64_t *value)
 {
@@ -128,11 +161,11 @@ static int opened(struct pv_task *t, struct pv_stop *s, struct pv_where *w,
 		return PV_TO_PYTHON;
 	if (flags & O_PATH || (flags & (O_CREAT | O_EXCL)) == (O_CREAT | O_EXCL))
 		return PV_TO_PYTHON;
-	if (!is_allowed(as, needs)) {
+	if (!is_allowed(t, as, needs)) {
 		*value = -EACCES;
 		return PV_ANSWERED;
 	}
-	if (needs & W_OK && as->mode & SET_IDS)
+	if (needs & W_OK && as->mode & SET_IDS && !is_root(t))
 		return PV_TO_PYTHON;
 	return pv_serve(t, s, w, value);
 }
@@ -157,15 +190,15 @@ int pv_serve_kept(struct pv_task *t, struct pv_stop *s, struct pv_where *w, int 
 	case SYS_statx:
 		return tell(s, AT_FDCWD, w->path, as, value);
 	}
-	if (t->identity)
+	if (t->identity && !is_root(t))
 		return PV_TO_PYTHON;
 	switch (s->nr) {
 	case SYS_access:
-		return check(as, a[1], 0, value);
+		return check(t, as, a[1], 0, value);
 	case SYS_faccessat:
-		return check(as, a[2], 0, value);
+		return check(t, as, a[2], 0, value);
 	case SYS_faccessat2:
-		return check(as, a[2], a[3], value);
+		return check(t, as, a[2], a[3], value);
 	case SYS_readlink:
 		return target(s, w->path, as, a[1], a[2], value);
 	case SYS_readlinkat:

@@ -15,6 +15,7 @@ struct pv_layer {
 	struct name *names;          /* open addressing; text NULL: free, "": it was one */
 	size_t room, used, taken;
 	int live;                    /* any name may be touched */
+	int unsynced;                /* fsync(2) of what is kept does nothing */
 };
 
 /* ---- names ---- */
@@ -55,7 +56,7 @@ static char nothing[] = "";
 
 static int widen(struct pv_layer *l)
 {
-	struct pv_layer new = { .room = 64, .live = l->live };
+	struct pv_layer new = { .room = 64, .live = l->live, .unsynced = l->unsynced };
 
 	while (new.room < 4 * (l->used + 1))
 		new.room *= 2;
@@ -87,6 +88,16 @@ void pv_layer_free(struct pv_layer *l)
 void pv_layer_live(struct pv_layer *l, int live)
 {
 	l->live = live;
+}
+
+void pv_layer_syncs(struct pv_layer *l, int syncs)
+{
+	l->unsynced = !syncs;
+}
+
+int pv_layer_is_synced(const struct pv_layer *l)
+{
+	return !l->unsynced;
 }
 
 /* `name` ("/etc/x") is touched; `how`: enum pv_touch. */

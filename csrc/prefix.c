@@ -216,7 +216,8 @@ static struct shape look(const struct pv_view *v, const char *path)
 	return s;
 }
 
-static const struct pv_cover *cover_of(const struct pv_view *v, const char *path)
+/* What answers for a name: View.covers(). */
+const struct pv_cover *pv_cover_of(const struct pv_view *v, const char *path)
 {
 	for (size_t i = 0; i < v->ncovers; i++) {
 		const struct pv_cover *c = &v->covers[i];
@@ -291,6 +292,7 @@ static enum pv_verdict through(const struct pv_cover *c, const char *rest, int s
 		case PV_NOT_THERE:
 			return i || slash ? PV_SLOW : PV_NO_ENTRY;
 		default:
+			w->asked = 1;
 			return PV_SLOW;
 		}
 	return PV_PLAIN;
@@ -304,7 +306,7 @@ static enum pv_verdict absolute(struct pv_task *t, const struct shape *s, const 
 
 	if (s->hit && (s->unclean || !strncmp(path, "/proc/", 6)))
 		return PV_SLOW;           /* /proc/self/root/unreal */
-	c = s->hit ? cover_of(v, path) : v->ncovers ? &v->covers[v->ncovers - 1] : NULL;
+	c = s->hit ? pv_cover_of(v, path) : v->ncovers ? &v->covers[v->ncovers - 1] : NULL;
 	if (!c || c->domain < 0 || (!s->hit && c->length))
 		return PV_SLOW;
 	w->domain = c->domain;
@@ -454,6 +456,15 @@ static size_t name_in_view(struct pv_task *t, int dirfd, const struct pv_where *
 	return n + k + 1;
 }
 
+/* Do those who sync what an overlay keeps in this domain wait for nothing? */
+int pv_is_unsynced(const struct pv_view *v, int domain)
+{
+	for (size_t i = 0; i < v->ncovers; i++)
+		if (v->covers[i].kept_root && v->covers[i].kept == domain)
+			return !pv_layer_is_synced(v->covers[i].layers[0].layer);
+	return 0;
+}
+
 /* Is it a domain that an overlay keeps its own files in? */
 int pv_is_kept(const struct pv_view *v, int domain)
 {
@@ -496,7 +507,7 @@ static enum pv_verdict overlaid(struct pv_task *t, const struct shape *s, int di
 		w->overlaid = 1;
 		return s->hit || pv_is_kept(t->view, w->domain) ? PV_SLOW : PV_PLAIN;
 	}
-	const struct pv_cover *c = cover_of(t->view, name);
+	const struct pv_cover *c = pv_cover_of(t->view, name);
 	if (!c || (s->hit && s->unclean))
 		return PV_SLOW;
 	w->overlaid = c->nlayers > 0;
@@ -587,10 +598,51 @@ static int is_linked(const struct pv_where *w, int nofollow)
 	       st.st_nlink > 1 && !S_ISDIR(st.st_mode) && pv_is_linked(st.st_dev, st.st_ino);
 }
 
-/* The end of pv_where() where overlays are: links and ".." are for Python to follow, whose answer
- * is remembered; w->base is needed for that, too. */
-static enum pv_verdict followed(struct pv_task *t, const struct shape *s, int dirfd, int nofollow,
-                                struct pv_where *w, uint64_t *key)
+/* Where a name leads that meets links which may be an overlay's, or "..". */
+static enum pv_verdict walked(struct pv_task *t, int dirfd, const struct shape *s,
+                              const char *path, int nofollow, struct pv_where *w)
+{
+	char directory[PV_PATH_MAX];
+	const char *start = "";
+	int domain = 0;
+
+	if (!s->absolute) {
+		if (s->up || base_of(t, dirfd, w) < 0)
+			return PV_SLOW;   /* ".." of a directory that may have been moved */
+		domain = dirfd == AT_FDCWD ? t->fs->domain : pv_domain_of(w->base);
+		start = dirfd == AT_FDCWD ? cwd_name(t, w->base) : directory;
+		if (start == directory &&
+		    !any_name(t, w->base, domain, directory, sizeof directory))
+			return PV_SLOW;
+	}
+	enum pv_verdict verdict = start ? pv_walk(t, start, path, nofollow, w) : PV_SLOW;
+	/* What is to run as it stands must get there in the kernel, too. */
+	if (verdict == PV_PLAIN && !w->domain && (domain || pv_rooted_elsewhere(t->view)))
+		return PV_SLOW;
+	return verdict;
+}
+
+/* The same for a name in which it has found no more than names; `w` keeps it. */
+enum pv_verdict pv_where_canonical(struct pv_task *t, const char *name, struct pv_where *w)
+{
+	struct shape s = look(t->view, name);
+
+	pv_where_done(w);
+	w->base = AT_FDCWD;
+	w->relative = w->overlaid = w->asked = 0;
+	enum pv_verdict verdict = absolute(t, &s, name, w);
+	if (verdict == PV_PLAIN && w->path != w->text) {
+		if (strlen(w->path) >= sizeof w->text)
+			return PV_SLOW;
+		w->path = strcpy(w->text, w->path);
+	}
+	return verdict;
+}
+
+/* The end of pv_where() where overlays are: what Python has said of links and ".." is remembered;
+ * w->base is needed for that, too. */
+static enum pv_verdict followed(struct pv_task *t, const struct shape *s, int dirfd,
+                                const char *path, int nofollow, struct pv_where *w, uint64_t *key)
 {
 	enum pv_verdict verdict = PV_PLAIN;
 
@@ -605,6 +657,8 @@ static enum pv_verdict followed(struct pv_task *t, const struct shape *s, int di
 			*key = pv_key(t, w->relative, w->domain, w->path) + (uint64_t)nofollow;
 			verdict = pv_is_clean(*key) ? PV_PLAIN : PV_SLOW;
 		}
+		if (verdict == PV_SLOW)
+			verdict = walked(t, dirfd, s, path, nofollow, w);
 	}
 	if (verdict == PV_PLAIN && is_linked(w, nofollow))
 		return PV_SLOW;
@@ -624,6 +678,7 @@ enum pv_verdict pv_where(struct pv_task *t, int dirfd, const char *path, int nof
 	w->close_base = 0;
 	w->relative = 0;
 	w->overlaid = 0;
+	w->asked = 0;
 	w->path = path;
 	if (t->fs->foreign && !(t->view->layered && t->fs->foreign == PV_OTHER_RIGHTS)) {
 		/* the core can't look: the letters must do */
@@ -635,6 +690,10 @@ enum pv_verdict pv_where(struct pv_task *t, int dirfd, const char *path, int nof
 		verdict = absolute(t, &s, path, w);
 	else
 		verdict = relative(t, &s, dirfd, path, w);
+	if (verdict == PV_IS_KEPT && !nofollow && pv_kept_target(w->path, NULL, 0) >= 0)
+		return walked(t, dirfd, &s, path, nofollow, w);
+	if (verdict == PV_SLOW && w->asked)
+		return walked(t, dirfd, &s, path, nofollow, w);
 	if (verdict != PV_PLAIN)
 		return verdict;
 	if (w->relative && s.up && w->domain) {
@@ -646,7 +705,7 @@ enum pv_verdict pv_where(struct pv_task *t, int dirfd, const char *path, int nof
 			return PV_SLOW;
 	}
 	if (w->overlaid)
-		return followed(t, &s, dirfd, nofollow, w, key);
+		return followed(t, &s, dirfd, path, nofollow, w, key);
 	if (!w->relative && !strncmp(w->path, "/proc/", 6))
 		return PV_PLAIN;          /* its links that matter have been told above */
 	if (s.components == 1 && w->relative && !s.slash && (nofollow || s.dots))

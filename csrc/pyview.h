@@ -301,6 +301,7 @@ void pv_linear_free(uint64_t object);
 struct pv_layer *pv_layer_new(void);
 void pv_layer_free(struct pv_layer *layer);
 void pv_layer_live(struct pv_layer *layer, int live);
+void pv_layer_syncs(struct pv_layer *layer, int syncs);
 enum pv_touch {              /* how a name is touched */
 	PV_TOUCHED,          /* what is below it is not */
 	PV_CUT,              /* nor is what is below it what lies below the overlay */
@@ -363,6 +364,7 @@ struct pv_where {
 	int relative;
 	int overlaid;                /* changes of it are an overlay's affair */
 	int kind;                    /* enum pv_touch of what is kept */
+	int asked;                   /* an overlay wants to be asked about what is on the way */
 	const char *path;            /* from `base`, or the kernel's absolute name */
 	char text[2 * PV_PATH_MAX];
 };
@@ -388,6 +390,10 @@ const struct pv_call *pv_row(int64_t nr);
 enum pv_verdict pv_where(struct pv_task *t, int dirfd, const char *path, int nofollow,
                          struct pv_where *w, uint64_t *key);
 void pv_where_done(struct pv_where *w);
+enum pv_verdict pv_where_canonical(struct pv_task *t, const char *name, struct pv_where *w);
+enum pv_verdict pv_walk(struct pv_task *t, const char *start, const char *path, int nofollow,
+                        struct pv_where *w);
+const struct pv_cover *pv_cover_of(const struct pv_view *v, const char *path);
 int pv_proc_told(struct pv_task *t, const char *path);
 int pv_proc_letters(const char *path);
 int pv_proc_told_at(struct pv_task *t, int base, const char *path);
@@ -400,7 +406,9 @@ void pv_unlinked(uint64_t key);
 void pv_touched_more(void);
 enum pv_layered pv_layer_look(const struct pv_layer *layer, const char *base, const char *rest,
                               char *text, int *kind);
+int pv_layer_is_synced(const struct pv_layer *layer);
 const struct pv_shown *pv_claimed(uint64_t dev, uint64_t ino);
+ssize_t pv_kept_target(const char *path, char *target, size_t size);
 int pv_serve_kept(struct pv_task *t, struct pv_stop *s, struct pv_where *w, int nofollow,
                   int64_t *value);
 int pv_serve_fstat(struct pv_task *t, struct pv_stop *s, int fd, int64_t *value);
@@ -411,6 +419,7 @@ uint64_t pv_generation(void);
 int pv_is_linked(uint64_t dev, uint64_t ino);
 int pv_has_links(void);
 int pv_is_kept(const struct pv_view *v, int domain);
+int pv_is_unsynced(const struct pv_view *v, int domain);
 uint64_t pv_key(struct pv_task *t, int relative, int domain, const char *path);
 
 void pv_set_right(int tid);

@@ -105,6 +105,7 @@ class Task(Proc):
         self._debug = debug
         self.call, self.args = call, args
         self._process = 0
+        self._whom: Who | None = None
 
     def process(self) -> int:
         """Its thread group."""
@@ -157,6 +158,7 @@ class Task(Proc):
         from pyview import identities  # not before it is needed
 
         identities.give(self._record, credentials)
+        self._whom = None
 
     def leaves_users(self) -> None:
         core.assume_none(self._record)
@@ -179,7 +181,16 @@ class Task(Proc):
         return LARGEST + 1 if limit == resource.RLIM_INFINITY else limit
 
     def for_whom(self) -> Who:
-        if self.alike() and not self._record.identity:
+        if self._whom is None:
+            self._whom = self._for_whom()
+        return self._whom
+
+    def _for_whom(self) -> Who:
+        who = self.credentials()
+        if who is not None:
+            gid = who.own_groups[3]
+            return Who(who.users[3], gid, frozenset(who.groups) | {gid}, True)
+        if self.alike():
             return Who(os.geteuid(), os.getegid())
         ids = self.ids()
         return Who(ids.uid, ids.gid, ids.groups, ids.virtual)

@@ -95,7 +95,7 @@ def _virtual(caller: Caller, base: str, name: str, how: How) -> Handler:
         yield Redirect({1: os.fsencode(where) + b"\0"})
         return Done()
     if where.overlay is not None:
-        where = overlays.revealed(caller, where)
+        where = overlays.revealed(caller, where, how.flags)
         verdict = yield from overlays.open_(caller, where, how.flags, how.mode)
         if verdict is not None:
             return verdict

@@ -258,7 +258,7 @@ def open_(caller: Caller) -> Handler:
     if where is None:
         return Real()
     if where.overlay is not None and not caller.elsewhere():
-        where = where if flags & O_PATH else overlays.revealed(caller, where)
+        where = overlays.revealed(caller, where, flags)
         overlaid = yield from overlays.open_(caller, where, flags, _mode(caller, path_index))
         if overlaid is not None:
             return overlaid

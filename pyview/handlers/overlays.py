@@ -59,9 +59,11 @@ def is_virtual(found: Found) -> bool:
     return found.shown is not None and (found.shown.touched or found.shown.real is None)
 
 
-def revealed(caller: Caller, found: Found) -> Found:
+def revealed(caller: Caller, found: Found, flags: int = os.O_RDONLY) -> Found:
     """The same name, when an overlay must first make readable what it leads to."""
     overlay, path = act(caller, found)
+    if flags & (O_PATH | os.O_ACCMODE | os.O_TRUNC):
+        return found  # what is not only read is copied anyhow
     if is_virtual(found) or not overlay.reveals(path):
         return found
     return caller.resolve(AT_FDCWD, found.name + "/" * found.slash, follow=False)

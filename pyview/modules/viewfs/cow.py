@@ -291,7 +291,7 @@ class Cow(Look):
             st = self.below.lstat(where.lower)
         except OSError:
             return None
-        if not stat.S_ISREG(st.st_mode) or st.st_size < LARGE:
+        if not stat.S_ISREG(st.st_mode) or st.st_size < LARGE or self._begins_anew(where, flags):
             return None
         return partial(self._prepare, where.lower, st.st_size)
 
@@ -319,11 +319,23 @@ class Cow(Look):
             return self._create(path, mode)
         if not stat.S_ISREG(st.st_mode) or not writes:
             return self._readable_name(path, st)
-        node = self._copy(path, True, 0 if flags & os.O_TRUNC else -1)
+        anew = bool(flags & os.O_TRUNC) or self._begins_anew(where, flags)
+        node = self._copy(path, True, 0 if anew else -1)
         inode = node.inode
         if inode is not None and inode.mode & SETUID_EXEC:
             self._clear_privileges(node, inode)
         return self.real_of(node)
+
+    def _begins_anew(self, where: Where, flags: int) -> bool:
+        """Whether a log that the real user may not read is only written on: without what it had."""
+        if flags & (os.O_ACCMODE | os.O_APPEND) != os.O_WRONLY | os.O_APPEND:
+            return False
+        lower = where.lower
+        if where.node is not None:
+            lower = where.node.inode.data if where.node.inode is not None else None
+        if lower is None or not self._looks_empty() or self.readable(lower):
+            return False
+        return stand_in(self.below, lower) is None
 
     def _clear_privileges(self, node: Node, inode: Inode) -> None:
         """Who writes to a program takes its set-uid bit away."""
