@@ -352,7 +352,10 @@ static int removes_nothing(struct pv_task *t, struct pv_stop *s, const struct pv
 	    pv_path(s->tid, s->args[i], path) <= 0)
 		return 0;
 	enum pv_verdict found = pv_where(t, pv_dirfd_of(call, i, s->args), path, 1, &w, &key);
-	if (found == PV_NO_ENTRY)
+	if (!w.cover || !w.cover->nlayers ||
+	    !(pv_layer_how(w.cover->layers[0].layer) & PV_CHANGED))
+		yes = 0;          /* EROFS, perhaps */
+	else if (found == PV_NO_ENTRY)
 		yes = 1;
 	else if (found == PV_PLAIN && w.overlaid &&
 	         pv_where_base(t, pv_dirfd_of(call, i, s->args), &w) == 0)

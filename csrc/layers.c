@@ -14,8 +14,8 @@ struct name { char *text; uint64_t hash; int how; };
 struct pv_layer {
 	struct name *names;          /* open addressing; text NULL: free, "": it was one */
 	size_t room, used, taken;
-	int live;                    /* any name may be touched */
-	int unsynced;                /* fsync(2) of what is kept does nothing */
+	int how;                     /* PV_LIVE: any name may be touched; PV_UNSYNCED: fsync(2) of
+	                              * what is kept does nothing; PV_CHANGED: it keeps changes */
 };
 
 /* ---- names ---- */
@@ -56,7 +56,7 @@ static char nothing[] = "";
 
 static int widen(struct pv_layer *l)
 {
-	struct pv_layer new = { .room = 64, .live = l->live, .unsynced = l->unsynced };
+	struct pv_layer new = { .room = 64, .how = l->how };
 
 	while (new.room < 4 * (l->used + 1))
 		new.room *= 2;
@@ -85,19 +85,14 @@ void pv_layer_free(struct pv_layer *l)
 	free(l);
 }
 
-void pv_layer_live(struct pv_layer *l, int live)
+void pv_layer_is(struct pv_layer *l, int how)
 {
-	l->live = live;
+	l->how = how;
 }
 
-void pv_layer_syncs(struct pv_layer *l, int syncs)
+int pv_layer_how(const struct pv_layer *l)
 {
-	l->unsynced = !syncs;
-}
-
-int pv_layer_is_synced(const struct pv_layer *l)
-{
-	return !l->unsynced;
+	return l->how;
 }
 
 /* `name` ("/etc/x") is touched; `how`: enum pv_touch. */
@@ -142,7 +137,7 @@ enum pv_layered pv_layer_look(const struct pv_layer *l, const char *base, const 
 
 	*text = 0;
 	*kind = how;
-	if (l->live)
+	if (l->how & PV_LIVE)
 		return PV_ASK;
 	for (int part = 0; part < 2; part++)
 		for (const char *p = part ? rest : base; *p;) {

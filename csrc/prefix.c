@@ -270,6 +270,7 @@ static enum pv_verdict through(const struct pv_cover *c, const char *rest, int s
 	size_t base = c->nlayers ? strlen(c->layers[0].base) : 0, n, k;
 	int kind;
 
+	w->cover = c;
 	for (int i = 0; i < c->nlayers; i++)
 		switch (pv_layer_look(c->layers[i].layer, c->layers[i].base, rest, clean,
 		                      &kind)) {
@@ -461,7 +462,7 @@ int pv_is_unsynced(const struct pv_view *v, int domain)
 {
 	for (size_t i = 0; i < v->ncovers; i++)
 		if (v->covers[i].kept_root && v->covers[i].kept == domain)
-			return !pv_layer_is_synced(v->covers[i].layers[0].layer);
+			return (pv_layer_how(v->covers[i].layers[0].layer) & PV_UNSYNCED) != 0;
 	return 0;
 }
 
@@ -630,6 +631,7 @@ enum pv_verdict pv_where_canonical(struct pv_task *t, const char *name, struct p
 	pv_where_done(w);
 	w->base = AT_FDCWD;
 	w->relative = w->overlaid = w->asked = 0;
+	w->cover = NULL;
 	enum pv_verdict verdict = absolute(t, &s, name, w);
 	if (verdict == PV_PLAIN && w->path != w->text) {
 		if (strlen(w->path) >= sizeof w->text)
@@ -679,6 +681,7 @@ enum pv_verdict pv_where(struct pv_task *t, int dirfd, const char *path, int nof
 	w->relative = 0;
 	w->overlaid = 0;
 	w->asked = 0;
+	w->cover = NULL;
 	w->path = path;
 	if (t->fs->foreign && !(t->view->layered && t->fs->foreign == PV_OTHER_RIGHTS)) {
 		/* the core can't look: the letters must do */

@@ -300,8 +300,8 @@ void pv_linear_free(uint64_t object);
 /* ---- layers.c: what overlays have touched ---- */
 struct pv_layer *pv_layer_new(void);
 void pv_layer_free(struct pv_layer *layer);
-void pv_layer_live(struct pv_layer *layer, int live);
-void pv_layer_syncs(struct pv_layer *layer, int syncs);
+enum { PV_LIVE = 1, PV_UNSYNCED = 2, PV_CHANGED = 4 };
+void pv_layer_is(struct pv_layer *layer, int how);
 enum pv_touch {              /* how a name is touched */
 	PV_TOUCHED,          /* what is below it is not */
 	PV_CUT,              /* nor is what is below it what lies below the overlay */
@@ -365,6 +365,7 @@ struct pv_where {
 	int overlaid;                /* changes of it are an overlay's affair */
 	int kind;                    /* enum pv_touch of what is kept */
 	int asked;                   /* an overlay wants to be asked about what is on the way */
+	const struct pv_cover *cover; /* whose overlays it was looked up in; NULL: in none's */
 	const char *path;            /* from `base`, or the kernel's absolute name */
 	char text[2 * PV_PATH_MAX];
 };
@@ -406,7 +407,7 @@ void pv_unlinked(uint64_t key);
 void pv_touched_more(void);
 enum pv_layered pv_layer_look(const struct pv_layer *layer, const char *base, const char *rest,
                               char *text, int *kind);
-int pv_layer_is_synced(const struct pv_layer *layer);
+int pv_layer_how(const struct pv_layer *layer);
 const struct pv_shown *pv_claimed(uint64_t dev, uint64_t ino);
 ssize_t pv_kept_target(const char *path, char *target, size_t size);
 int pv_serve_kept(struct pv_task *t, struct pv_stop *s, struct pv_where *w, int nofollow,

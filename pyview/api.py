@@ -299,6 +299,7 @@ class Overlay(Tree):
     below: Tree
     kept = ""  #: the kernel's name of the directory with what is kept
     excepted: tuple[str, ...] = ()  #: names below which nothing is changed by the overlay
+    keeps = True  #: changes; otherwise some are EROFS
     live = False  #: any name may be touched at any moment: touches() is never called
     who = Who(0, 0)
 
@@ -309,9 +310,15 @@ class Overlay(Tree):
     #: Files (device, inode) of which another name than the touched one may lie below.
     linked: set[tuple[int, int]]
     told: Callable[[str, Any, Any], None] | None = None  # the core's
+    #: How often names may have come to lead elsewhere: the core remembers directories until then.
+    turns = 0
 
     def __init__(self) -> None:
         self.touched, self.claimed, self.linked = {}, {}, set()
+
+    def turned(self) -> None:
+        """A directory or a symbolic link has come, gone, or changed who may search it."""
+        self.turns += 1
 
     def touches(self, path: str, how: Touch) -> None:
         """From now on `path` shows something else."""

@@ -465,12 +465,12 @@ clean, use_domains, forget_names = lib.pv_clean, lib.pv_use_domains, lib.pv_forg
 class Layer:
     """What C knows of an overlay: cf. api.Overlay."""
 
-    def __init__(self, live: bool, syncs: bool = True) -> None:
+    def __init__(self, live: bool, syncs: bool = True, changed: bool = True) -> None:
         self.pointer = lib.pv_layer_new()
         if self.pointer == ffi.NULL:
             raise MemoryError
-        lib.pv_layer_live(self.pointer, live)
-        lib.pv_layer_syncs(self.pointer, syncs)
+        how = lib.PV_LIVE * live | lib.PV_UNSYNCED * (not syncs) | lib.PV_CHANGED * changed
+        lib.pv_layer_is(self.pointer, how)
         self._shown = ffi.new("struct pv_shown *")
 
     def told(self, what: str, value: Any, how: Any) -> None:

@@ -130,6 +130,18 @@ def shown_by(cover: Cover, name: str) -> Shown:
     return found
 
 
+class _Way(NamedTuple):
+    """What a walk knows once it is in the directory of the last name."""
+
+    at: str
+    cover: Cover
+    stays: bool
+    plain: bool
+    strayed: bool
+    touched: bool
+    links: int
+
+
 class _Walk:
     """One resolution under way: `at` is canonical and has been reached, `todo` is to come."""
 
@@ -153,6 +165,7 @@ class _Walk:
         self.strayed = False  # a link or ".." was met
         self.touched = False  # the kernel, in the lower of an overlay, goes another way
         self.beyond: Cover | None = None  # what a magic link at the end leads to lies there
+        self.overlaid = bool(self.cover.layers)  # all the way lies in overlays
 
     def step(self, part: str) -> None:
         """Go on by one name.  Errors: whatever the kernel says of it."""
@@ -202,6 +215,7 @@ class _Walk:
             self.stays = False
             self.plain = self.plain and not self.strayed
         self.at, self.cover = name, cover
+        self.overlaid = self.overlaid and bool(cover.layers)
 
     def up(self) -> None:
         self.strayed = True
@@ -258,6 +272,16 @@ class _Walk:
             self.to("/")
         self.todo.extend(reversed(target.split("/")))
 
+    def way(self) -> _Way:
+        return _Way(
+            *(self.at, self.cover, self.stays, self.plain, self.strayed, self.touched, self.links)
+        )
+
+    def take(self, way: _Way) -> None:
+        """Be where another walk has been."""
+        self.at, self.cover, self.stays, self.plain, self.strayed, self.touched, self.links = way
+        del self.todo[1:]
+
     def is_directory(self) -> bool:
         if self.covered():
             self.cover.layers[0].overlay.enter(self.cover.inner(self.at))
@@ -295,7 +319,16 @@ def resolve(
     walk = _Walk(view, eyes, base, path, (follow, entry, makes))
     if walk.relative and walk.covered():
         walk.is_directory()  # the kernel must be let search where it begins, too
+    key = _key(walk, path)
+    turns = sum(overlay.turns for overlay in view.overlays()) if key else 0
+    way = view.ways.get(key, turns) if key else None
+    if way is not None:
+        walk.take(way)
+        key = None
     while walk.todo and not walk.tail:
+        if key and len(walk.todo) == 1 and walk.overlaid:
+            view.ways.keep(key, turns, walk.way())
+            key = None  # another last name may come, of a link's target
         part = walk.todo.pop()
         try:
             walk.step(part)
@@ -305,6 +338,17 @@ def resolve(
                 raise
             walk.tail = [part, *reversed(walk.todo)]
     return _found(walk)
+
+
+def _key(walk: _Walk, path: str) -> tuple[str, str, object] | None:
+    """What the way to the last name is remembered by; None when it is not, or there is none."""
+    head, _, last = path.rpartition("/")
+    if not head.strip("/") or last in ("", ".", "..") or not walk.overlaid:
+        return None
+    overlay = walk.cover.layers[0].overlay
+    if overlay.live or not overlay.keeps:
+        return None
+    return walk.base, head, overlay.who
 
 
 def _found(walk: _Walk) -> Found:

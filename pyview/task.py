@@ -209,8 +209,7 @@ class Task(Proc):
         self, dirfd: int, path: str, *, follow: bool, entry: bool = False, makes: bool = False
     ) -> Found:
         base = "/" if path.startswith("/") else self.directory(dirfd)
-        overlays = {layer.overlay for cover in self.view.covers() for layer in cover.layers}
-        for overlay in overlays:
+        for overlay in self.view.overlays():
             overlay.who = self.for_whom()
         eyes = CoreEyes(self)
         found = resolve(self.view, eyes, base, path, follow=follow, entry=entry, makes=makes)
@@ -314,6 +313,8 @@ class Task(Proc):
 
     def names_changed(self) -> None:
         core.forget_names()
+        for overlay in self.view.overlays():
+            overlay.turned()
 
     def real_fd(self, fd: int) -> int:
         return core.descriptor(self._record, fd)

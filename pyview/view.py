@@ -14,6 +14,7 @@ from typing import Any, NamedTuple
 
 from pyview.api import Overlay, Tree, refuse
 from pyview.kernel import Kernel
+from pyview.ways import Ways
 
 MOUNT_IDS = 1000000  # those of a view are above it in proc: the kernel takes the lowest free
 #: Groups of calls that a module may claim: users, groups and capabilities.
@@ -163,6 +164,8 @@ class View:
         self.epoch = 0
         self.mounts: list[Mount] = [Mount("", Kernel(), 0, "none", "kernel", "")]
         self._covers: tuple[Cover, ...] | None = None
+        self._overlays: tuple[Overlay, ...] = ()
+        self.ways: Ways[Any] = Ways()  # where names were found to lead, by paths.py
         self._domains: dict[int, Domain] = {}
         self.sockets: dict[bytes, bytes] = {}  # the kernel's name of a bound socket -> the view's
         self.claims: set[str] = set()  # groups of calls that stop for a module's sake
@@ -260,7 +263,14 @@ class View:
                     cover.kept, cover.deeper = kept[0][0], tuple(kept[1:])
                 found.append(cover)
             self._covers, self._domains = tuple(found), domains
+            self._overlays = tuple(dict.fromkeys(one.overlay for c in found for one in c.layers))
+            self.ways = Ways()
         return self._covers
+
+    def overlays(self) -> tuple[Overlay, ...]:
+        """Those through which anything shows."""
+        self.covers()
+        return self._overlays
 
     def domain(self, number: int) -> Domain | None:
         """A domain by its number; None when its mount has gone."""

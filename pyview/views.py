@@ -26,7 +26,7 @@ def _layer(overlay: Overlay) -> core.Layer:
     """C's picture of an overlay, kept up to date by the overlay itself."""
     found = _LAYERS.get(overlay)
     if found is None:
-        found = _LAYERS[overlay] = core.Layer(overlay.live, overlay.syncs())
+        found = _LAYERS[overlay] = core.Layer(overlay.live, overlay.syncs(), overlay.keeps)
         for name, how in overlay.touched.items():
             found.told("touch", name, how)
         for file, looks in overlay.claimed.items():

@@ -286,7 +286,7 @@ def holder(caller: Caller, fd: int) -> tuple[Overlay, int] | None:
 
     Whoever asks closes it.
     """
-    overlays = {layer.overlay for cover in caller.view.covers() for layer in cover.layers}
+    overlays = caller.view.overlays()
     if not overlays:
         return None
     try:
@@ -349,7 +349,7 @@ def _named_by(caller: Caller, fd: int) -> Found | None:
 
 def by_descriptor(caller: Caller, fd: int, at: int) -> Handler | Verdict | None:
     """A call whose name is "" or NULL, so that it means its descriptor `fd`, argument `at`."""
-    if not any(cover.layers for cover in caller.view.covers()):
+    if not caller.view.overlays():
         return None
     if caller.call.op == "stat":
         return attributes(caller, fd)
@@ -360,14 +360,14 @@ def by_descriptor(caller: Caller, fd: int, at: int) -> Handler | Verdict | None:
 
 def by_number(caller: Caller, fd: int, operation: str, *values: Any) -> Handler | Verdict:
     """fchmod and its like on a real descriptor."""
-    if not any(cover.layers for cover in caller.view.covers()):
+    if not caller.view.overlays():
         return Real()
     return verdict_of(caller, fd, operation, *values)
 
 
 def xattr(caller: Caller, fd: int, operation: str, *values: Any) -> Generator[Request, Any, Any]:
     """fgetxattr and its like: the value; None when it is the kernel's affair."""
-    if not any(cover.layers for cover in caller.view.covers()):
+    if not caller.view.overlays():
         return None
     return (yield from change(caller, fd, operation, *values))
 

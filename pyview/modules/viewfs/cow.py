@@ -492,6 +492,8 @@ class Cow(Look):
         inode.uid = inode.uid if uid < 0 else uid
         inode.gid = inode.gid if gid < 0 else gid
         self.describe(inode)
+        if stat.S_ISDIR(inode.mode):
+            self.turned()
         st = os.stat(real)
         self.upper.write(real, inode)
         if mode is not None:
@@ -647,6 +649,8 @@ class Cow(Look):
             os.unlink(place)
         if node is not None:
             node.gone()
+            if node.inode is not None and not stat.S_ISREG(node.inode.mode):
+                self.turned()
         if over:
             self._hide(parent, path)
         else:
@@ -711,6 +715,7 @@ class Cow(Look):
             for below in node.all():
                 self.forgets(f"{path}{below.path()[len(node.path()) :]}")
             node.gone()
+        self.turned()
         if over:
             self._hide(parent, path)
         else:
@@ -773,8 +778,6 @@ class Cow(Look):
             return
         self._lift(old)
         self._put(old, new)
-        for path in (old, new):
-            _touch(self.upper.name(self._directory(_parent(path))))
 
     def _maybe(self, path: str) -> os.stat_result | None:
         try:
@@ -841,6 +844,8 @@ class Cow(Look):
             was.gone()
         node.moved(parent, _last(new))
         node.over = over
+        if node.directory or over or was is not None:
+            self.turned()
         for _, path in paths:
             self.forgets(path)
         for below, _ in paths:

@@ -43,6 +43,8 @@ class Look(Overlay):
         self.device = st.st_dev
         self.root, self.inodes = upper.scan()
         self.copies: dict[tuple[int, int], Inode] = {}  # of lower files and directories
+        self._directories: dict[str, tuple[Node, str | None]] = {}  # as they were found
+        self._turned = -1
         self._begin(st)
 
     def _begin(self, st: os.stat_result) -> None:
@@ -137,6 +139,8 @@ class Look(Overlay):
         else:
             how = Touch.OWN_DIRECTORY if node.cut else Touch.DIRECTORY
         self.touches(node.path(), how)
+        if inode is None or not stat.S_ISREG(inode.mode):
+            self.turned()
 
     def describe(self, inode: Inode) -> None:
         """Tell of the attributes of what is kept."""
@@ -152,15 +156,25 @@ class Look(Overlay):
     # -- where names lead ----------------------------------------------------------------------
     def find(self, path: str) -> Where:
         """Errors: ENOENT, ENOTDIR for what is above the last name."""
+        if self._turned != self.turns:
+            self._directories.clear()
+            self._turned = self.turns
         node: Node | None = self.root
         lower: str | None = ""
         above: Node | None = None
         rest = path.split("/")[1:] if path != "/" else []
+        head = path.rpartition("/")[0]
+        known = self._directories.get(head)
+        if known is not None:
+            node, lower = known
+            del rest[:-1]
         for at, name in enumerate(rest):
             assert node is not None
             if not node.directory:
                 raise refuse(errno.ENOENT if node.inode is None else errno.ENOTDIR, path)
             above = node
+            if head and known is None and at + 1 == len(rest):
+                self._directories[head] = node, lower
             lower = None if lower is None or node.cut else f"{lower}/{name}"
             node = node.children.get(name)
             if node is None:

@@ -15,6 +15,7 @@ from pyview.modules.viewfs.upper import Inode
 class Merge(Look):
     """Changes of what only the lower has are real; all others are EROFS."""
 
+    keeps = False
     #: Nothing at all may be changed.
     sealed = False
 
