@@ -43,6 +43,12 @@ void pv_task_place(struct pv_task *t)
 	t->placed = 1;
 }
 
+/* Does any newborn wait for its parent's event? */
+int pv_births_awaited(void)
+{
+	return waiting;
+}
+
 /* The task that has died is not one to place any more. */
 void pv_task_unborn(const struct pv_task *t)
 {

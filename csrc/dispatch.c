@@ -239,6 +239,17 @@ static int means_itself(const struct pv_stop *s)
 	return (flags & AT_EMPTY_PATH) != 0 && s->args[1] != 0;
 }
 
+/* The same on an emulated descriptor. */
+static int itself(struct pv_stop *s)
+{
+	pv_quiet();
+	if (!pv_known_itself(s, &s->value))
+		return PV_TO_PYTHON;
+	pv_reply(s->listener, s->id, s->value);
+	pv_counts[3]++;
+	return PV_ANSWERED;
+}
+
 int pv_dispatch_notice(struct pv_task *t, struct pv_stop *s)
 {
 	const struct pv_call *call = pv_row(s->nr);
@@ -263,7 +274,7 @@ int pv_dispatch_notice(struct pv_task *t, struct pv_stop *s)
 		return PV_UNREADABLE;
 	if (n <= 0) {
 		if (on_descriptor(t, s, call))
-			return PV_TO_PYTHON;
+			return n == 0 ? itself(s) : PV_TO_PYTHON;
 		verdict = i > 0 ? pv_serve_fstat(t, s, (int)s->args[i - 1], &value) : PV_LET_RUN;
 		if (verdict == PV_ANSWERED && !means_itself(s)) {
 			return PV_TO_PYTHON;

@@ -2,7 +2,8 @@
 /* linear.c - emulated descriptors whose bytes are those of a descriptor of the core, one after the
  * other: read, write, pread, pwrite and lseek need no Python.
  *
- * Python makes an entry and sets its fields (pyview/descriptors.py); the offset is kept here. */
+ * Python makes an entry and sets its fields (pyview/descriptors.py); the offset is kept here.  Bytes
+ * that lie here and there are found by extents.c; calls that only ask are answered by known.c. */
 #define _GNU_SOURCE
 #include "pyview.h"
 #include <errno.h>
@@ -34,9 +35,17 @@ struct pv_linear *pv_linear_new(uint64_t object)
 {
 	struct pv_linear **at = slot(object);
 
-	if (!*at && (*at = calloc(1, sizeof **at)))
+	if (!*at && (*at = calloc(1, sizeof **at))) {
 		(*at)->object = object;
+		(*at)->flags = -1;
+	}
 	return *at;
+}
+
+/* The entry for an open file, NULL when it has none. */
+struct pv_linear *pv_linear_of(uint64_t object)
+{
+	return *slot(object);
 }
 
 static void unmap(struct pv_linear *l)
@@ -80,6 +89,7 @@ void pv_linear_free(uint64_t object)
 	if (entry) {
 		*at = entry->next;
 		unmap(entry);
+		pv_known_drop(entry);
 		free(entry);
 	}
 }
@@ -135,18 +145,32 @@ static int within_limit(int tid, uint64_t at, uint64_t wanted)
 	       at + wanted <= limit.rlim_cur;
 }
 
-static int64_t moved(struct pv_linear *l, struct pv_stop *s, int positioned, int writes)
+/* The bytes of the call, wherever they are: how many, or -errno; PV_UNKNOWN: Python can tell. */
+static int64_t found(struct pv_linear *l, const struct pv_stop *s, uint64_t at, uint64_t left,
+                     int writes)
+{
+	uint64_t addr = s->args[1];
+
+	if (l->extents)
+		return (writes ? pv_extents_write : pv_extents_read)(l->extents, s->tid, addr,
+		                                                     l->start + (int64_t)at, left);
+	if (l->fd < 0)
+		return left ? pv_poke(s->tid, addr, l->text + at, left) : 0;
+	int64_t done = writes ? 0 : copied(l, s->tid, addr, at, left);
+	return done ? done : move(l, s->tid, addr, at, left, writes);
+}
+
+/* PV_ANSWERED, or PV_TO_PYTHON. */
+static int moved(struct pv_linear *l, struct pv_stop *s, int positioned, int writes,
+                 int64_t *value)
 {
 	uint64_t at = positioned ? s->args[3] : (uint64_t)l->offset;
-	uint64_t left = room(l, at, s->args[2]);
-	int64_t done = writes ? 0 : copied(l, s->tid, s->args[1], at, left);
-
-	if (!done)
-		done = move(l, s->tid, s->args[1], at, left, writes);
+	int64_t done = found(l, s, at, room(l, at, s->args[2]), writes);
 
 	if (!positioned && done > 0)
 		l->offset += done;
-	return done;
+	*value = done;
+	return done == PV_UNKNOWN ? PV_TO_PYTHON : PV_ANSWERED;
 }
 
 /* The position of a direct descriptor. */
@@ -192,6 +216,8 @@ int pv_linear_call(struct pv_task *t, struct pv_stop *s, int64_t *value)
 
 	if (!l)
 		return PV_TO_PYTHON;
+	if (pv_known_call(l, s, value))
+		return PV_ANSWERED;
 	if (s->nr != SYS_lseek && (s->args[2] > USER_END || s->args[1] > USER_END - s->args[2] ||
 	                           (positioned && (int64_t)s->args[3] < 0)))
 		return PV_TO_PYTHON;     /* EFAULT, EINVAL */
@@ -202,16 +228,14 @@ int pv_linear_call(struct pv_task *t, struct pv_stop *s, int64_t *value)
 	case SYS_pread64:
 		if (!(l->how & PV_READS))
 			return PV_TO_PYTHON;
-		*value = moved(l, s, positioned, 0);
-		return PV_ANSWERED;
+		return moved(l, s, positioned, 0, value);
 	case SYS_write:
 	case SYS_pwrite64:
 		at = positioned ? s->args[3] : (uint64_t)l->offset;
 		if (!(l->how & PV_WRITES) || room(l, at, s->args[2]) < s->args[2] ||
 		    (l->size == PV_ENDLESS && !within_limit(s->tid, at, s->args[2])))
 			return PV_TO_PYTHON;     /* ENOSPC, EFBIG, or a short count */
-		*value = moved(l, s, positioned, 1);
-		return PV_ANSWERED;
+		return moved(l, s, positioned, 1, value);
 	case SYS_lseek:
 		if ((int)s->args[2] != SEEK_SET && (int)s->args[2] != SEEK_CUR)
 			return PV_TO_PYTHON;

@@ -282,20 +282,50 @@ int pv_domains_used(void);
 /* ---- linear.c: emulated descriptors that C reads and writes itself ---- */
 enum { PV_READS = 1, PV_WRITES = 2 };
 enum { PV_ENDLESS = -1 };
-struct pv_linear {
+struct pv_linear {           /* an open file */
 	uint64_t object;     /* what its descriptors are known by: pv_emulated() */
 	int64_t offset;      /* of the open file, bytes; of a direct one the kernel's own counts */
 	int64_t start, size; /* of the bytes within `fd`; size PV_ENDLESS: as long as that is */
-	int fd;              /* a descriptor of the core */
+	int fd;              /* a descriptor of the core; -1: `extents` or `text` has them */
 	int how;             /* PV_READS | PV_WRITES */
 	int mapped;          /* the bytes are mapped at `map`; -1: they can't be */
 	int map_fd;          /* what was mapped: `fd`, `start` and `size` of then */
 	int64_t map_start, map_size;
 	char *map;
+	struct pv_extents *extents;  /* where the bytes lie, from `start` on; NULL: one after the other */
+	char *text;          /* all of the bytes, or NULL */
+	int flags;           /* what F_GETFL says; -1: Python knows */
+	int syncs;           /* fsync(2) of `fd` is that of the file */
+	int looks;           /* `stat` is what fstat(2) says */
+	unsigned char stat[144];     /* struct stat */
+	struct pv_answer *answers;   /* to ioctl(2) */
+	unsigned nanswers;
 	struct pv_linear *next;
 };
 struct pv_linear *pv_linear_new(uint64_t object);
 void pv_linear_free(uint64_t object);
+
+/* ---- known.c: what open files say beforehand ---- */
+enum { PV_ANSWER = 16 };
+struct pv_answer {           /* to ioctl(2) */
+	uint32_t request;
+	uint32_t length;     /* of what is stored where the argument points to, bytes */
+	unsigned char bytes[16];     /* PV_ANSWER */
+};
+int pv_known_text(struct pv_linear *linear, const char *text, size_t length);
+int pv_known_answers(struct pv_linear *linear, const void *answers, unsigned count);
+
+/* ---- extents.c: files whose bytes lie in several descriptors ---- */
+enum { PV_ZEROES = -1 };
+struct pv_extents *pv_extents_new(void);
+void pv_extents_free(struct pv_extents *extents);
+int pv_extents_add(struct pv_extents *extents, int64_t at, int64_t length, int fd, int64_t start,
+                   int writes);
+void pv_extents_forget(struct pv_extents *extents, int64_t at, int64_t length);
+int64_t pv_extents_read(struct pv_extents *extents, int tid, uint64_t addr, int64_t at,
+                        uint64_t left);
+int64_t pv_extents_write(struct pv_extents *extents, int tid, uint64_t addr, int64_t at,
+                         uint64_t left);
 
 /* ---- layers.c: what overlays have touched ---- */
 struct pv_layer *pv_layer_new(void);
@@ -435,7 +465,12 @@ void pv_follow(int tid);
 void pv_roam(void);
 int pv_dispatch_exec(struct pv_task *t, struct pv_stop *s, const struct pv_call *call);
 int pv_dirfd_of(const struct pv_call *call, int i, const uint64_t *args);
+#define PV_UNKNOWN INT64_MIN     /* as a result: it is not for C */
+struct pv_linear *pv_linear_of(uint64_t object);
 int pv_linear_call(struct pv_task *task, struct pv_stop *s, int64_t *value);
+int pv_known_call(const struct pv_linear *l, const struct pv_stop *s, int64_t *value);
+int pv_known_itself(const struct pv_stop *s, int64_t *value);
+void pv_known_drop(struct pv_linear *l);
 void pv_undisturbed(struct pv_task *t, int signal, int began);
 int pv_wait_begins(struct pv_task *t, const struct pv_stop *s);
 void pv_wait_ended(struct pv_task *t);
@@ -462,5 +497,6 @@ void pv_task_place(struct pv_task *t);
 void pv_task_unborn(const struct pv_task *t);
 void pv_died_early(const struct pv_task *t);
 void pv_births(void);
+int pv_births_awaited(void);
 void pv_births_forget(const struct pv_view *view);
 #endif

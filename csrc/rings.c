@@ -162,7 +162,7 @@ int pv_sleep(int listener)
 	if (!sigsetjmp(awake, 0)) {
 		asleep = 1;
 		sigprocmask(SIG_UNBLOCK, &knocks, NULL);
-		waitid(P_ALL, 0, &info, WEXITED | WSTOPPED | WNOWAIT | __WALL);
+		waitid(P_ALL, 0, &info, WEXITED | WSTOPPED | WNOWAIT | __WALL | __WNOTHREAD);
 	}
 	asleep = 0;
 	sigprocmask(SIG_BLOCK, &knocks, NULL);

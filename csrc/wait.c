@@ -524,7 +524,7 @@ static int next(struct pv_stop *s, int milliseconds)
 		unsigned rung = pv_rung();
 		more |= (rung & PV_CHILD) != 0;
 		look |= (rung & PV_KNOCK) != 0;
-		if ((kind = children(s, stops)))
+		if ((kind = children(s, stops && !pv_births_awaited())))
 			return kind;
 		if (!look && stops) {
 			if (pv_sleep(listeners ? listener_sum : -1))

@@ -14,7 +14,7 @@ from __future__ import annotations
 import errno
 import os
 import stat
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from enum import IntEnum
 from typing import Any, ClassVar, NamedTuple, Protocol
 
@@ -442,12 +442,60 @@ class Linear(NamedTuple):
 
     size    -1: up to its end, wherever that is
     writes  they may be written, too, if the file was opened for that
+    of      they are bytes of this file instead, which tells its `extents`; `fd` is -1, `size` not
+    syncs   fsync(2) of `fd` is all that there is to make them durable
     """
 
     fd: int
     start: int
     size: int
     writes: bool
+    of: File | None = None
+    syncs: bool = False
+
+
+class Extent(NamedTuple):
+    """Where the next `length` bytes of a file are: from `start` on in `fd`, open in this process.
+
+    fd      ZEROES: they are all 0; NOWHERE: only `pread` can tell
+    writes  they may be written there, too, and nothing else is to be done for that
+    """
+
+    length: int
+    fd: int
+    start: int = 0
+    writes: bool = False
+
+
+ZEROES, NOWHERE = -1, -2
+
+
+def places(file: File, offset: int, length: int) -> Iterator[Extent]:
+    """Where bytes of a file are, for the extents of one that is made of it.
+
+    They lie within it.  A file that may move them tells only those who have it open: NOWHERE.
+    """
+    where = file.linear()
+    if where is None or (where.of is not None and where.of.relocates):
+        yield Extent(length, NOWHERE)
+    elif where.of is None:
+        yield Extent(length, where.fd, where.start + offset, where.writes)
+    else:
+        for extent in where.of.extents(where.start + offset, length):
+            yield extent._replace(writes=extent.writes and where.writes)
+
+
+class Known(NamedTuple):
+    """What a file says of itself beforehand, so that the core need not ask each time.
+
+    stat     its attributes, until chmod, chown or utime is asked of its tree, or an ioctl of it
+    answers  requests of ioctl that do nothing but store these bytes, 16 at most, until another one
+    text     all its bytes: nobody writes it
+    """
+
+    stat: os.stat_result | None = None
+    answers: tuple[tuple[int, bytes], ...] = ()
+    text: bytes | None = None
 
 
 class File:
@@ -480,6 +528,32 @@ class File:
 
         The core then reads and writes them itself.  Asked when the file is opened, and again after
         an ioctl.
+        """
+        return None
+
+    #: Whether bytes may be elsewhere later than `extents` has said: see `relocated`.
+    relocates: bool = True
+
+    def extents(self, offset: int, length: int) -> Iterator[Extent]:
+        """Where bytes from `offset` on are, each Extent right behind the one before.
+
+        For a file whose `linear` says Linear(-1, 0, size, writes, of=self): the core reads, and
+        writes, there itself, until `relocated` says that it is no longer so.  What is told may
+        end anywhere; the core asks only when it comes to bytes that it does not know of.
+        """
+        yield from ()
+
+    def relocated(self, offset: int, length: int) -> None:
+        """To be called before an operation returns that has changed what `extents` tells."""
+        if self._moved is not None:
+            self._moved(offset, length)
+
+    _moved: Callable[[int, int], None] | None = None  # the core's
+
+    def known(self) -> Known | None:
+        """What need not be asked each time; also a slow file has to say it at once.
+
+        Asked when the file is opened, and again when that may have changed.
         """
         return None
 

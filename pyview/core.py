@@ -396,6 +396,47 @@ def linear(known: int) -> Any:
 
 
 forget_linear = lib.pv_linear_free
+ANSWER = lib.PV_ANSWER  # bytes that an answer to ioctl has room for
+
+
+def known_text(entry: Any, text: bytes) -> None:
+    """All the bytes of the file.  Raises MemoryError."""
+    _remembered(lib.pv_known_text(entry, text, len(text)))
+
+
+def known_answers(entry: Any, answers: bytes, count: int) -> None:
+    """What requests of ioctl store: `count` structs pv_answer.  Raises MemoryError."""
+    _remembered(lib.pv_known_answers(entry, answers, count))
+
+
+def known_looks(entry: Any, stat: bytes) -> None:
+    """What fstat(2) says: a struct stat."""
+    ffi.buffer(entry.stat)[:] = stat
+    entry.looks = 1
+
+
+def new_extents() -> Any:
+    """A struct pv_extents, empty.  Raises MemoryError."""
+    found = lib.pv_extents_new()
+    if found == ffi.NULL:
+        raise MemoryError
+    return found
+
+
+free_extents, forget_extents = lib.pv_extents_free, lib.pv_extents_forget
+
+
+def add_extent(extents: Any, at: int, length: int, fd: int, start: int, writes: bool) -> None:
+    """Where some bytes of a file are; `fd` PV_ZEROES: nowhere.  Raises MemoryError."""
+    _remembered(lib.pv_extents_add(extents, at, length, fd, start, writes))
+
+
+def _remembered(value: int) -> None:
+    if value < 0:
+        raise MemoryError
+
+
+NULL = ffi.NULL
 READS, WRITES, ENDLESS = lib.PV_READS, lib.PV_WRITES, lib.PV_ENDLESS
 
 

@@ -22,8 +22,9 @@ from typing import Any, TypeVar
 
 from pyview import core
 from pyview.api import Device, File, Linear, Tree, refuse
+from pyview.linear import InC
 from pyview.locks import EVERYTHING, LOCKS
-from pyview.openfile import O_PATH, KernelPosition, OpenFile, Position
+from pyview.openfile import O_PATH, KernelPosition, OpenFile
 from pyview.pages import Area, Pages, Part
 from pyview.paths import Found
 from pyview.view import covers as _covers
@@ -58,14 +59,6 @@ class StandIn:
         os.close(self.fd)
 
 
-def _linear(file: File) -> Linear | None:
-    """Where a file's bytes are, if C can use what it says."""
-    found = file.linear()
-    if found is not None and not (found.fd >= 0 and found.start >= 0 and found.size >= -1):
-        raise ValueError(f"{found} are no bytes")
-    return found
-
-
 def _is_ready(file: File) -> bool:
     return bool(file.poll() & POLLIN)
 
@@ -89,6 +82,7 @@ class Descriptors:
         `mistake(what, error)`: a module has made one.
         """
         self._wake, self._tell, self._mistake = wake, tell, mistake
+        self.in_c = InC(self._asked)
         self._poll = select.epoll()  # of the core's ends: hang-ups
         # Some are left for what the core opens for itself: modules, proc, filters' listeners.
         self._most = resource.getrlimit(resource.RLIMIT_NOFILE)[0] - RESERVED
@@ -130,7 +124,7 @@ class Descriptors:
             core.watch(self._poll.fileno())
         self._ends[end] = (inode, opened)
         opened.pages = self._mapped.get(opened.key)
-        self._let_c(inode, opened)
+        self.in_c.tell(inode, opened)
         return fd
 
     def would_be_direct(self, tree: Tree) -> bool:
@@ -175,43 +169,17 @@ class Descriptors:
         self._direct[known] = found.fd, byte
         st = os.fstat(fd)
         self._images[st.st_dev, st.st_ino] = opened.name
-        self._let_c(known, opened)
+        self.in_c.tell(known, opened)
         return fd
 
     def image_name(self, device: int, inode: int) -> str | None:
         """The name of the device that a file is the image of, when it has been opened directly."""
         return self._images.get((device, inode))
 
-    def _let_c(self, inode: int, opened: OpenFile) -> None:
-        """Let C read and write a file itself, as far as it can."""
-        found = None
-        if not opened.file.slow and opened.pages is None:
-            found = self._asked(opened, "linear", partial(_linear, opened.file))
-        if found is None and not opened.in_c:
-            return
-        try:
-            entry = core.linear(inode)
-        except MemoryError:
-            return
-        if not opened.in_c and not opened.direct:
-            entry.offset = opened.offset
-            opened.at = entry
-        opened.in_c = True
-        entry.how = 0
-        if found is None or opened.is_directory:
-            return
-        entry.fd, entry.start, entry.size = found.fd, found.start, found.size
-        access = opened.flags & (os.O_ACCMODE | O_PATH)
-        if access in (os.O_RDONLY, os.O_RDWR):
-            entry.how |= core.READS
-        plain = not opened.flags & (os.O_APPEND | os.O_SYNC | os.O_DSYNC)
-        if access in (os.O_WRONLY, os.O_RDWR) and found.writes and plain:
-            entry.how |= core.WRITES
-
     def refresh(self) -> None:
         """What C may read and write itself is another now."""
         for inode, opened in self._by_object.items():
-            self._let_c(inode, opened)
+            self.in_c.tell(inode, opened)
 
     def _asked(self, opened: OpenFile, what: str, question: Callable[[], Answer]) -> Answer | None:
         """What a file says of itself; None when its author made a mistake, which is logged."""
@@ -274,9 +242,7 @@ class Descriptors:
 
     def _closed(self, known: int, opened: OpenFile) -> None:
         """Nobody has an open file any more."""
-        if opened.in_c:
-            opened.at = Position()
-            core.forget_linear(known)
+        self.in_c.closed(known, opened)
         del self._by_object[known]
         for key in LOCKS.forget(("file", id(opened))):
             self._wake(key)

@@ -26,7 +26,7 @@ _SYNC = os.O_SYNC | os.O_DSYNC
 def whole(file: File) -> Linear | None:
     """Where a device's bytes are, when they are all that a regular file has; else None."""
     found = None if file.slow else file.linear()
-    if found is None or found.start != 0 or found.size < 0:
+    if found is None or found.of is not None or found.start != 0 or found.size < 0:
         return None
     st = os.fstat(found.fd)
     return found if stat.S_ISREG(st.st_mode) and st.st_size == found.size else None

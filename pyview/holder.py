@@ -206,6 +206,12 @@ class Holder:
         files = (self.object(fd) for fd in numbers if first <= fd <= last)
         return [file for file in files if file is not None]
 
+    def missed(self, opened: OpenFile, offset: int, length: int) -> None:
+        self.session.descriptors.in_c.missed(opened, offset, length)
+
+    def looks_changed(self) -> None:
+        self.session.descriptors.refresh()
+
     def changed(self, opened: OpenFile) -> None:
         self.session.device_changed(opened)
 

@@ -9,6 +9,8 @@ import stat
 import struct
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import cache
+from typing import Any
 
 from pyview.api import File, Linear, Tree, refuse
 
@@ -170,7 +172,7 @@ class KernelFile(File):
         return os.lseek(self.fd, 0, os.SEEK_END)
 
     def linear(self) -> Linear:
-        return Linear(self.fd, 0, -1, True)
+        return Linear(self.fd, 0, -1, True, syncs=True)
 
     def stat(self) -> os.stat_result:
         return os.fstat(self.fd)
@@ -254,11 +256,18 @@ def _renameat2(old: str, new: str, flags: int) -> None:
         raise refuse(ctypes.get_errno() or errno.EIO, old)
 
 
-def _fallocate(fd: int, mode: int, offset: int, length: int) -> None:
-    """fallocate(2), which Python's os has only for mode 0."""
+@cache
+def _libc() -> Any:
     import ctypes  # slow, and only disks need it
 
     libc = ctypes.CDLL(None, use_errno=True)
-    value = libc.fallocate(fd, mode, ctypes.c_int64(offset), ctypes.c_int64(length))
-    if value < 0:
+    libc.fallocate.argtypes = (ctypes.c_int, ctypes.c_int, ctypes.c_int64, ctypes.c_int64)
+    return libc
+
+
+def _fallocate(fd: int, mode: int, offset: int, length: int) -> None:
+    """fallocate(2), which Python's os has only for mode 0."""
+    if _libc().fallocate(fd, mode, offset, length) < 0:
+        import ctypes
+
         raise refuse(ctypes.get_errno() or errno.EIO)

@@ -12,6 +12,7 @@ import os
 import stat
 import zlib
 from collections.abc import Callable
+from typing import Protocol
 
 from pyview.api import File, Tree, refuse
 from pyview.pages import Pages
@@ -33,6 +34,18 @@ class Directory(File):
 
     def pread(self, size: int, offset: int) -> bytes:
         raise refuse(errno.EISDIR)
+
+
+class Map(Protocol):
+    """Where the bytes lie of a file that some of this one's are of: pyview/linear.py.
+
+    moves  how often it has said that some are elsewhere
+    """
+
+    moves: int
+
+    def missed(self, offset: int, length: int) -> None:
+        """Bytes of that file were asked for that need not have been."""
 
 
 class Position:
@@ -82,7 +95,8 @@ class OpenFile:
 
     __slots__ = (
         "at", "created", "direct", "file", "flags", "in_c", "key", "kind", "listing", "lockers",
-        "mount", "name", "nameless", "pages", "polls", "rest", "shown_ready", "socket", "tree",
+        "map", "mount", "name", "nameless", "pages", "polls", "rest", "shown_ready", "socket",
+        "starts", "tree",
     )  # fmt: skip
 
     def __init__(
@@ -101,6 +115,8 @@ class OpenFile:
         self.socket = -1  # the core's end of the socket pair
         self.direct = False  # its descriptors are the kernel's own of an image (pyview/direct.py)
         self.in_c = False  # C has an entry for it, which is `at`
+        self.map: Map | None = None  # of the file that its bytes are of, from `starts` on
+        self.starts = 0
         self.listing: list[tuple[str, int, int]] | None = None
         self.lockers: set[int] = set()  # processes that have locked something through it
         self.pages: Pages | None = None  # while the file is mapped somewhere

@@ -30,6 +30,9 @@ class Eyes(Protocol):
         Errors: EACCES when it is one that it may not, ENOENT.
         """
 
+    def is_plain(self, real: str) -> bool:
+        """Whether `real` is known to be a directory, and no link, that the caller may enter."""
+
     def is_magic(self, real: str) -> bool:
         """Whether `real` is a link of proc that leads to a file rather than to a name."""
 
@@ -92,11 +95,13 @@ class Found(NamedTuple):
 
 def cover_of(view: View, name: str) -> Cover:
     """What answers for the canonical `name`.  Errors: ENOENT when nothing does."""
+    found = view.by_prefix()
     key = "" if name == "/" else name
-    for cover in view.covers():
-        if covers(cover.prefix, key):
-            return cover
-    raise refuse(errno.ENOENT, name)
+    while (cover := found.get(key)) is None:
+        if not key:
+            raise refuse(errno.ENOENT, name)
+        key = key.rpartition("/")[0]
+    return cover
 
 
 def real_of(cover: Cover, name: str) -> str:
@@ -148,7 +153,7 @@ class _Walk:
     def __init__(
         self, view: View, eyes: Eyes, base: str, path: str, how: tuple[bool, bool, bool]
     ) -> None:
-        self.view, self.eyes = view, eyes
+        self.view, self.eyes, self.places = view, eyes, view.by_prefix()
         self.at = self.base = "/" if path.startswith("/") else base
         self.relative = "" if path.startswith("/") else path
         self.follows, self.entry, self.makes = how
@@ -186,12 +191,18 @@ class _Walk:
     def name(self, child: str, last: bool) -> None:
         kept = not self.follows and (self.entry or not self.slash)
         kept = last and (kept or (self.makes and self.slash))
-        target = None if kept else self.look(child, last)
+        cover = self.places.get(child, self.cover)
+        if not cover.layers and cover.number >= 0 and not (last or kept):
+            real = real_of(cover, child)
+            if self.eyes.is_plain(real):
+                self.to(child, cover)
+                return
+        target = None if kept else self.look(child, cover, last)
         if target is not None:
             self.slash = self.slash or (last and target.endswith("/"))
             self.follow(target)
             return
-        self.to(child)
+        self.to(child, cover)
         if not last and not self.may_enter():
             self.tail = [*reversed(self.todo)]  # ENOTDIR or EACCES, says the kernel
 
@@ -209,8 +220,7 @@ class _Walk:
         """Whether an overlay has changed what has been reached."""
         return bool(self.cover.layers) and shown_by(self.cover, self.at).touched
 
-    def to(self, name: str) -> None:
-        cover = cover_of(self.view, name)
+    def to(self, name: str, cover: Cover) -> None:
         if cover is not self.cover and (cover.number or self.cover.number):
             self.stays = False
             self.plain = self.plain and not self.strayed
@@ -221,17 +231,17 @@ class _Walk:
         self.strayed = True
         if self.at == "/":
             self.stays = self.stays and self.rooted
-        self.to(self.at.rpartition("/")[0] or "/")
+        parent = self.at.rpartition("/")[0] or "/"
+        self.to(parent, cover_of(self.view, parent))
 
     def child(self, name: str) -> str:
         return ("" if self.at == "/" else self.at) + "/" + name
 
-    def look(self, name: str, last: bool) -> str | None:
-        """The target when `name` is a link, None when it is something else.
+    def look(self, name: str, cover: Cover, last: bool) -> str | None:
+        """The target when `name`, which `cover` answers for, is a link; None: it is something else.
 
         A magic link at the end of a name is the kernel's to follow: it leads to a file.
         """
-        cover = cover_of(self.view, name)
         if name == cover.prefix:
             return None  # a mount point hides what is below it
         try:
@@ -269,7 +279,7 @@ class _Walk:
             raise refuse(errno.ELOOP)
         if target.startswith("/"):
             self.stays = self.stays and self.rooted
-            self.to("/")
+            self.to("/", cover_of(self.view, "/"))
         self.todo.extend(reversed(target.split("/")))
 
     def way(self) -> _Way:

@@ -8,6 +8,7 @@ descriptors, and a descriptor remembers its domain (csrc/marks.c): there is no s
 from __future__ import annotations
 
 import errno
+import math
 import os
 import re
 import resource
@@ -30,6 +31,8 @@ if TYPE_CHECKING:
     from pyview.credentials import Credentials, Program
 
 _DELETED = " (deleted)"
+SECOND = 1.0
+MANY = 4096  # names remembered
 
 
 def _credentials(record: Any) -> Credentials | None:
@@ -39,6 +42,43 @@ def _credentials(record: Any) -> Credentials | None:
     from pyview import identities  # not before it is needed
 
     return identities.of(record)
+
+
+class Plain:
+    """Directories of the system's, which nobody but root can rename or make links of.
+
+    They are looked at once a second: csrc/clean.c is content with that for any name.
+    """
+
+    def __init__(self) -> None:
+        self._known: dict[str, tuple[float, bool]] = {"/": (math.inf, True)}
+        self._nobody = os.geteuid() != 0
+
+    def has(self, real: str) -> bool:
+        """Whether it is one, and the core may enter it."""
+        until, found = self._known.get(real, (0.0, False))
+        now = time.monotonic()
+        if now < until:
+            return found
+        found = self._nobody and _is_fixed(real) and self.has(os.path.dirname(real))
+        if len(self._known) > MANY:
+            self._known = {"/": (math.inf, True)}
+        self._known[real] = (now + SECOND, found)
+        return found
+
+
+def _is_fixed(real: str) -> bool:
+    if real == "/proc" or real.startswith("/proc/"):
+        return False  # it shows each something else
+    try:
+        above, st = os.lstat(os.path.dirname(real)), os.lstat(real)
+    except OSError:
+        return False
+    fixed = above.st_uid == 0 and not above.st_mode & 0o022
+    return fixed and stat.S_ISDIR(st.st_mode) and os.access(real, os.X_OK, effective_ids=True)
+
+
+PLAIN = Plain()
 
 
 class CoreEyes:
@@ -60,6 +100,9 @@ class CoreEyes:
         except NotADirectoryError:
             return False
         return True
+
+    def is_plain(self, real: str) -> bool:
+        return PLAIN.has(real)
 
     def is_magic(self, real: str) -> bool:
         return real.startswith("/proc/") and re.fullmatch(MAGIC, real) is not None

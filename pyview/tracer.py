@@ -194,7 +194,7 @@ class Tracer(Parking):
         """What C did, as a handler would have said it."""
         if not stop.answered:
             return Real()
-        if stop.listener >= 0:
+        if stop.listener >= 0 and task.known is None:
             return At("", int(stop.domain), {})
         if task.known is not None:
             task.object(task.known[0])  # whose file it is

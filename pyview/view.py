@@ -164,6 +164,7 @@ class View:
         self.epoch = 0
         self.mounts: list[Mount] = [Mount("", Kernel(), 0, "none", "kernel", "")]
         self._covers: tuple[Cover, ...] | None = None
+        self._by_prefix: dict[str, Cover] = {}
         self._overlays: tuple[Overlay, ...] = ()
         self.ways: Ways[Any] = Ways()  # where names were found to lead, by paths.py
         self._domains: dict[int, Domain] = {}
@@ -263,9 +264,18 @@ class View:
                     cover.kept, cover.deeper = kept[0][0], tuple(kept[1:])
                 found.append(cover)
             self._covers, self._domains = tuple(found), domains
+            self._by_prefix = {cover.prefix: cover for cover in found}
             self._overlays = tuple(dict.fromkeys(one.overlay for c in found for one in c.layers))
             self.ways = Ways()
         return self._covers
+
+    def by_prefix(self) -> dict[str, Cover]:
+        """The same by their places: what covers a name is the one with the longest of its prefixes.
+
+        For none lies below a newer one: that one hides it.
+        """
+        self.covers()
+        return self._by_prefix
 
     def overlays(self) -> tuple[Overlay, ...]:
         """Those through which anything shows."""

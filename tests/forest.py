@@ -137,6 +137,9 @@ class KernelEyes:
             return False
         return True
 
+    def is_plain(self, real: str) -> bool:
+        return False
+
     def is_magic(self, real: str) -> bool:
         return False
 

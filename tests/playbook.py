@@ -370,6 +370,12 @@ class Nobody:
     def held(self, first: int, last: int) -> list[OpenFile]:
         return [file for fd, file in self.objects.items() if first <= fd <= last]
 
+    def missed(self, opened: OpenFile, offset: int, length: int) -> None:
+        self.notes.append(("missed", offset, length))
+
+    def looks_changed(self) -> None:
+        self.notes.append(("looks changed",))
+
     def changed(self, opened: OpenFile) -> None:
         self.notes.append(("changed", opened.name))
 

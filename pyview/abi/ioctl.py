@@ -65,6 +65,8 @@ OF_TWO_FILES = frozenset((FICLONE, FICLONERANGE, FIDEDUPERANGE, EXT4_IOC_MOVE_EX
 
 BLKPG_ADD_PARTITION, BLKPG_DEL_PARTITION, BLKPG_RESIZE_PARTITION = 1, 2, 3
 
+#: What changes at most the bytes of a device, and nothing of what it says of itself.
+ABOUT_BYTES = frozenset((BLKDISCARD, BLKSECDISCARD, BLKZEROOUT, BLKFLSBUF))
 _BY_VALUE = frozenset(
     (
         *(BLKRRPART, BLKFLSBUF, BLKRASET, BLKFRASET),

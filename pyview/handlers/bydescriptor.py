@@ -40,14 +40,17 @@ def answer(caller: Caller, file: OpenFile, at: int) -> Handler | Verdict:
             change(file, "utime", *arguments.times(caller))
         else:
             _change_named(file, "utime", *arguments.times(caller))
+        caller.looks_changed()
         return Emulate(0)
     if operation == "chown":
         _change_named(
             file, "chown", arguments.owner(caller.args[2]), arguments.owner(caller.args[3])
         )
+        caller.looks_changed()
         return Emulate(0)
     if operation == "chmod":
         _change_named(file, "chmod", caller.args[2] & 0o7777)
+        caller.looks_changed()
         return Emulate(0)
     if operation == "access":
         mode = caller.args[2] & 7

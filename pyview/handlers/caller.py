@@ -191,6 +191,12 @@ class Caller(Protocol):
     def held(self, first: int, last: int) -> list[OpenFile]:
         """The open files behind its emulated descriptors of these numbers."""
 
+    def missed(self, opened: OpenFile, offset: int, length: int) -> None:
+        """Bytes of a file with a map were read or written here, and need not have been."""
+
+    def looks_changed(self) -> None:
+        """Some file's attributes are others now."""
+
     def changed(self, opened: OpenFile) -> None:
         """An ioctl has been answered: what goes with a device's mount may be another now."""
 

@@ -212,6 +212,7 @@ def ioctl(caller: Caller) -> Handler | Verdict:
         bit = os.O_NONBLOCK if request == requests.FIONBIO else os.O_ASYNC
         on = int.from_bytes(caller.peek(argument, 4), "little")
         file.flags = file.flags | bit if on else file.flags & ~bit
+        caller.changed(file)
         return Emulate(0)
     about = _told(file, request)
     if about:
@@ -250,7 +251,8 @@ def _asked(caller: Caller, file: OpenFile, request: int, argument: int) -> Handl
         data += caller.peek(address, max(0, min(length, 152)))
     caller.settle()  # who has just closed a device does not use it any more
     out = yield from perform(file, lambda: file.file.ioctl(request, data))
-    caller.changed(file)
+    if request not in requests.ABOUT_BYTES:
+        caller.changed(file)
     if len(out) > requests.stores(request):
         raise ValueError(f"{len(out)} bytes are no answer to {request:#x}")
     return Emulate(0, ((argument, out),) if out else ())

@@ -87,6 +87,8 @@ def _read(caller: Caller, file: OpenFile) -> Handler:
             break
     if moves:
         file.offset = at + done
+    if file.map is not None and done:
+        caller.missed(file, at, done)
     _show(caller, file)
     return Emulate(done)
 
@@ -114,7 +116,7 @@ def _write(caller: Caller, file: OpenFile) -> Handler:
     if _appends(caller, file):
         at = yield from perform(file, file.end)
     left = yield from limits.room(caller, file, at, vectors.total(wanted))
-    done = 0
+    done, map_moves = 0, file.map.moves if file.map is not None else 0
     for address, whole in vectors.chunks(wanted, vectors.WRITTEN):
         length = min(whole, left - done)
         try:
@@ -133,6 +135,8 @@ def _write(caller: Caller, file: OpenFile) -> Handler:
         yield from perform(file, file.file.fsync)
     if moves:
         file.offset = at + done
+    if file.map is not None and done and file.map.moves == map_moves:
+        caller.missed(file, at, done)  # else they are where nobody writes them twice, as a rule
     return Emulate(done)
 
 
@@ -358,6 +362,7 @@ def chmod(caller: Caller) -> Handler | Verdict:
     if file is None:
         return _real_change(caller, "chmod", caller.args[1] & 0o7777)
     change(file, "chmod", caller.args[1] & 0o7777)
+    caller.looks_changed()
     return Emulate(0)
 
 
@@ -370,6 +375,7 @@ def chown(caller: Caller) -> Handler | Verdict:
     if file.flags & O_PATH:
         raise refuse(errno.EBADF)
     change(file, "chown", owner(caller.args[1]), owner(caller.args[2]))
+    caller.looks_changed()
     return Emulate(0)
 
 

@@ -15,7 +15,7 @@ from typing import Any
 
 from pyview.abi.stat import pack_statfs
 from pyview.abi.words import as_fd, signed
-from pyview.api import attributes, refuse
+from pyview.api import Tree, attributes, refuse
 from pyview.handlers import arguments, extended, limits
 from pyview.handlers.arguments import RENAME_EXCHANGE, RENAME_NOREPLACE, TMPFILE_BIT
 from pyview.handlers.caller import Caller
@@ -26,6 +26,7 @@ from pyview.syscalls import Role
 from pyview.verdicts import At, Emulate, Handler, Opened, Request, Verdict, Work
 from pyview.view import Mount, covers
 
+CHANGING_LOOKS = frozenset(("chmod", "chown", "utimens"))
 OURS = os.O_CLOEXEC | os.O_APPEND | os.O_NONBLOCK | os.O_SYNC | os.O_DIRECT  # not the tree's
 
 
@@ -56,6 +57,8 @@ def answer(caller: Caller, found: list[Found]) -> Handler | Verdict:
     arguments.check(caller)
     caller.settle()  # whatever was closed before comes before this call
     verdict: Handler | Verdict = operation(caller, *found)
+    if caller.call.op in CHANGING_LOOKS:
+        caller.looks_changed()
     return verdict
 
 
@@ -161,8 +164,15 @@ def _before_open(caller: Caller, found: Found, flags: int) -> os.stat_result | N
 def may(caller: Caller, found: Found, st: os.stat_result, wanted: int) -> None:
     """Whether the caller may do that to a file with these attributes.  Errors: EACCES, EROFS."""
     uid = caller.uid()
-    groups = frozenset() if uid in (0, st.st_uid) else caller.ids().groups
+    alike = uid in (0, st.st_uid) or _for_all(found, st, wanted)
+    groups = frozenset() if alike else caller.ids().groups
     found.tree.access(found.rest, wanted, uid, groups)
+
+
+def _for_all(found: Found, st: os.stat_result, wanted: int) -> bool:
+    """Whether whoever it is may: the bits say the same for all, and nothing else matters."""
+    mode = st.st_mode & st.st_mode >> 3 & st.st_mode >> 6
+    return wanted & ~mode == 0 and type(found.tree).access is Tree.access
 
 
 # -- attributes ------------------------------------------------------------------------------------

@@ -166,7 +166,7 @@ def test_an_open_file_is_the_kernels(file, tmp_path):
     assert errno_of(file.fallocate, 3, 0, 0) == errno.EINVAL
     assert file.seek(0, os.SEEK_DATA) >= 0
     assert errno_of(file.seek, 100, os.SEEK_DATA) == errno.ENXIO
-    assert file.linear() == (file.fd, 0, -1, True)
+    assert file.linear() == (file.fd, 0, -1, True, None, True)
     file.fsync()
 
 

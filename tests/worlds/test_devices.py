@@ -12,6 +12,7 @@ import re
 import shlex
 import signal
 import subprocess
+import sys
 
 import pytest
 from worlds.conftest import GUESTS
@@ -305,6 +306,109 @@ def test_a_core_that_is_killed_loses_nothing_that_was_synced(
     sizes = [int(n) for n in re.findall(r"^User:.* Size: (\d+)", said, re.MULTILINE)]
     assert sizes == [i * 4999 for i in range(1, last + 1)], said
     assert said.split("\nUser")[0].split()[-last:] == ["0"] * last, said
+
+
+# -- what C answers itself ----------------------------------------------------------------------
+MOVES = os.path.join(os.path.dirname(os.path.dirname(__file__)), "guests", "disk_moves.py")
+DISKS = {
+    "raw": "mount -t vudevubd image /dev/hda",
+    "partition": "mount -t vudevmbr image /dev/hda",
+    "cow": "mount -t vudevubd -o cow=my.cow image /dev/hda",
+    "partition of cow": "mount -t vudevubd -o cow=my.cow image /dev/ub && "
+    "mount -t vudevmbr /dev/ub /dev/hda",
+    "cow of cow": "mount -t vudevubd -o cow=low.cow image /dev/ub && "
+    "mount -t vudevubd -o cow=high.cow /dev/ub /dev/hda",
+    "memory": "mount -t vudevramdisk -o size=3M none /dev/hda",
+}
+
+
+@pytest.mark.limit(60)
+@pytest.mark.needs("sfdisk", "cmp")
+@pytest.mark.parametrize("seed", range(2))
+@pytest.mark.parametrize("kind", DISKS)
+def test_a_disk_stays_what_a_bytearray_is(view, outside, tmp_path, kind, seed):
+    """Read and written in turn by C and by Python, through two open files and a mapping."""
+    (tmp_path / "image").write_bytes(random.Random(seed).randbytes(2 << 20) + bytes(1 << 20))
+    outside("echo start=64,size=5000 | sfdisk -q image")
+    disk = "/dev/hda1" if kind.startswith("partition") else "/dev/hda"
+    said = view(f"""
+        {DISKS[kind]} || exit
+        {sys.executable} {MOVES} {disk} {seed} 300 model && cmp model {disk} && umount /dev/hda
+    """)
+    assert said == "alike\n"
+    if kind == "raw":
+        outside("cmp image model")
+    elif kind == "partition":
+        outside("tail -c +32769 image | head -c 2560000 | cmp - model")
+    elif kind == "cow":
+        outside("vu_moo my.cow merged && cmp merged model")
+
+
+@pytest.mark.needs("qemu-img")
+@pytest.mark.parametrize("options", ["", "-c", "-o cluster_size=512"])
+def test_qcow2_images_are_read_as_they_are_also_below_a_cow_file(view, outside, tmp_path, options):
+    chance = random.Random(3)
+    pieces = [chance.randbytes(70_000), bytes(300_000), b"x" * 200_000, chance.randbytes(512 * 999)]
+    (tmp_path / "raw").write_bytes(b"".join(pieces)[: -1000 & ~511])
+    outside(f"qemu-img convert -f raw -O qcow2 {options} raw base.qcow2 && "
+            "qemu-img create -q -f qcow2 -b base.qcow2 -F qcow2 top.qcow2 && "
+            "qemu-img convert -f qcow2 -O raw top.qcow2 want")  # fmt: skip
+    said = view(f"""
+        mount -t vudevqcow2 base.qcow2 /dev/vda && {sys.executable} {MOVES} read /dev/vda want &&
+        mount -t vudevqcow2 top.qcow2 /dev/vdb && {sys.executable} {MOVES} read /dev/vdb want &&
+        mount -t vudevubd -o cow=my.cow /dev/vdb /dev/ub &&
+        {sys.executable} {MOVES} read /dev/ub want && {sys.executable} {MOVES} /dev/ub 1 100 model
+    """)
+    assert said == "alike\n" * 4
+
+
+def test_what_a_disk_says_of_itself_changes_when_it_does(view, tmp_path):
+    """Flags, attributes and answers to ioctl(2) that C gives, and what changes them."""
+    make(tmp_path / "image", 1 << 20)
+    script = """
+import fcntl, os, struct
+one, two = (os.open("/dev/hda", os.O_RDWR | n) for n in (0, os.O_NONBLOCK))
+get = lambda fd, request, size=8: fcntl.ioctl(fd, request, bytes(size)).hex()
+print(get(one, 0x80081272), get(one, 0x1260), get(two, 0x1268, 4), get(two, 0x80081270))
+print(get(two, 0x125e, 4), get(two, 0x1263))
+fcntl.ioctl(one, 0x125d, struct.pack("=i", 1)); fcntl.ioctl(one, 0x1262, 64)
+fcntl.ioctl(one, 0x40081271, struct.pack("=i", 1024))
+print(get(two, 0x125e, 4), get(two, 0x1263), get(two, 0x80081270))
+try: os.pwrite(two, b"x", 0)
+except OSError as e: print(e.errno)
+fcntl.ioctl(two, 0x125d, struct.pack("=i", 0))
+print(get(one, 0x125e, 4), os.pwrite(one, b"x", 0))
+print(*(oct(fcntl.fcntl(fd, fcntl.F_GETFL)) for fd in (one, two)))
+fcntl.ioctl(one, 0x5421, struct.pack("=i", 1))
+print(oct(fcntl.fcntl(one, fcntl.F_GETFL)))
+look = lambda: [(oct(st.st_mode), st.st_uid == os.getuid(), st.st_rdev, st.st_size, st.st_mtime_ns)
+                for st in (os.fstat(one), os.stat("/dev/hda"), os.stat(f"/proc/self/fd/{one}"))]
+assert len(set(look())) == 1, look()
+print(look()[0][:4])
+os.chmod("/dev/hda", 0o600); assert len(set(look())) == 1; print(look()[0][0])
+os.fchmod(two, 0o640); assert len(set(look())) == 1; print(look()[0][0])
+os.utime("/dev/hda", ns=(5, 6_000_000_007)); assert len(set(look())) == 1; print(look()[0][4])
+os.utime(two, ns=(5, 8_000_000_009)); assert len(set(look())) == 1; print(look()[0][4])
+path = os.open("/dev/hda", os.O_PATH)
+print(oct(fcntl.fcntl(path, fcntl.F_GETFL)))
+for call in (lambda: get(path, 0x80081272), lambda: os.fsync(path)):
+    try: call()
+    except OSError as e: print(e.errno)
+"""
+    (tmp_path / "asks.py").write_text(script)
+    said = view(f"mount -t vudevubd image /dev/hda && {sys.executable} asks.py")
+    size, sectors = (n.to_bytes(8, "little").hex() for n in (1 << 20, 2048))
+    assert said.splitlines() == [
+        f"{size} {sectors} 00020000 0010000000000000",
+        f"00000000 {(256).to_bytes(8, 'little').hex()}",
+        f"01000000 {(64).to_bytes(8, 'little').hex()} 0004000000000000",
+        "1",
+        "00000000 1",
+        "0o100002 0o104002",
+        "0o104002",
+        "('0o60660', True, 768, 0)",
+        *("0o60600", "0o60640", "6000000007", "8000000009", "0o10000000", "9", "9"),
+    ]
 
 
 # -- other formats, other places ---------------------------------------------------------------

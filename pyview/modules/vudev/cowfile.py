@@ -11,7 +11,7 @@ import os
 import re
 from collections.abc import Callable, Iterator
 
-from pyview.api import File, refuse
+from pyview.api import Extent, File, Linear, places, refuse
 from pyview.modules.vudev.cowheader import Header, read, write
 
 #: Bytes that become ours together.  UML 6.1 misreads what follows a page of which it owns a part
@@ -110,6 +110,18 @@ class CowFile(File):
         found = {changed for changed, _, _ in self.runs(start, end)}
         return found.pop() if len(found) == 1 else None
 
+    def linear(self) -> Linear:
+        return Linear(-1, 0, self._size, True, self)
+
+    def extents(self, offset: int, length: int) -> Iterator[Extent]:
+        """What is changed may be changed again where it is; the first change is for `pwrite`."""
+        for changed, start, end in self.runs(offset, min(offset + length, self._size)):
+            if changed:
+                yield from places(self._cow, self._data_at + start, end - start)
+            else:
+                for extent in places(self._backing, start, end - start):
+                    yield extent._replace(writes=False)
+
     # -- reading and writing ---------------------------------------------------------------
     def pread(self, size: int, offset: int) -> bytes:
         end = min(offset + size, self._size)
@@ -165,6 +177,7 @@ class CowFile(File):
             self._bits[low + 1 : high] = b"\xff" * (high - low - 1)
             self._bits[high] |= to_last
         self._dirty.update(range(low // BITS_AT_ONCE, high // BITS_AT_ONCE + 1))
+        self.relocated(start, end - start)
 
     def fallocate(self, mode: int, offset: int, length: int) -> None:
         """Zeros, by a hole in the COW file where that is possible.  Errors: EOPNOTSUPP."""

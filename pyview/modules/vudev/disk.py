@@ -15,7 +15,7 @@ from threading import Lock
 from typing import Any
 
 from pyview.abi.ioctl import BLKDISCARD, BLKSECDISCARD, BLKZEROOUT, Change
-from pyview.api import File, Linear, Tree, refuse
+from pyview.api import File, Known, Linear, Tree, refuse
 from pyview.modules.vudev import requests
 from pyview.modules.vudev.node import Node
 
@@ -201,6 +201,9 @@ class Opened(File):
     def linear(self) -> Linear | None:
         found = self.disk.linear()
         return found and found._replace(writes=found.writes and not self.disk.read_only())
+
+    def known(self) -> Known:
+        return Known(self.disk.lstat("/"), requests.known(self.disk))
 
     def size(self) -> int:
         return self.disk.size()

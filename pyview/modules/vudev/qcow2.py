@@ -17,7 +17,7 @@ from array import array
 from collections.abc import Iterator
 from typing import Any, NamedTuple
 
-from pyview.api import File, Tree, refuse
+from pyview.api import NOWHERE, ZEROES, Extent, File, Linear, Tree, places, refuse
 from pyview.modules.vudev.disk import Disk, open_source
 
 MAGIC = b"QFI\xfb"
@@ -77,7 +77,10 @@ class Qcow2(Disk):
     def fsync(self) -> None:
         """Nothing was written."""
 
-    def unmounted(self) -> None:
+    def linear(self) -> Linear:
+        return Linear(-1, 0, self.image.size(), False, self.image)
+
+    def finish(self) -> None:
         self.image.close()
 
 
@@ -104,6 +107,28 @@ class Image(File):
 
     def size(self) -> int:
         return self.length
+
+    def linear(self) -> Linear:
+        return Linear(-1, 0, self.length, False, self)
+
+    relocates = False
+
+    def extents(self, offset: int, length: int) -> Iterator[Extent]:
+        """Beyond the file's end are zeros: QEMU need not write the last cluster in full."""
+        for kind, where, start, size in self._runs(offset, min(length, self.length - offset)):
+            file = self.file if kind == DATA else self.backing if kind == BELOW else None
+            if kind == PACKED:
+                yield Extent(size, NOWHERE)
+            elif file is None:
+                yield Extent(size, ZEROES)
+            else:
+                at = where if kind == DATA else start
+                there = max(0, min(size, file.size() - at))
+                if there:
+                    for extent in places(file, at, there):
+                        yield extent._replace(writes=False)
+                if there < size:
+                    yield Extent(size - there, ZEROES)
 
     def stat(self) -> os.stat_result | None:
         return self.file.stat()

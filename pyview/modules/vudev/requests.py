@@ -9,6 +9,7 @@ from __future__ import annotations
 import errno
 import struct
 from collections.abc import Callable
+from functools import lru_cache
 from itertools import count
 from typing import TYPE_CHECKING
 
@@ -36,11 +37,33 @@ def next_sequence() -> int:
 
 def answer(disk: Disk, request: int, data: bytes) -> bytes:
     """What `request` stores where its argument points to.  Errors: ENOTTY, and the request's."""
-    if request in _CONSTANT:
-        return _CONSTANT[request]
-    if request not in _ANSWERS:
-        raise refuse(errno.ENOTTY)
-    return _ANSWERS[request](disk, data)
+    if request in _ANSWERS:
+        return _ANSWERS[request](disk, data)
+    for told, stored in known(disk):
+        if told == request:
+            return stored
+    raise refuse(errno.ENOTTY)
+
+
+def known(disk: Disk) -> tuple[tuple[int, bytes], ...]:
+    """What is always answered so, until some other request is made."""
+    return _known(disk.size(), disk.read_only(), disk.read_ahead, disk.soft_block, disk.sequence)
+
+
+@lru_cache(maxsize=64)
+def _known(
+    size: int, read_only: bool, read_ahead: int, soft_block: int, sequence: int
+) -> tuple[tuple[int, bytes], ...]:
+    return (
+        *_CONSTANT.items(),
+        (ioctl.BLKGETSIZE64, _long(size)),
+        (ioctl.BLKGETSIZE, _long(size // SECTOR)),
+        (ioctl.BLKROGET, _int(read_only)),
+        (ioctl.BLKRAGET, _long(read_ahead)),
+        (ioctl.BLKFRAGET, _long(read_ahead)),
+        (ioctl.BLKBSZGET, _int(soft_block)),
+        (ioctl.BLKGETDISKSEQ, _long(sequence)),
+    )
 
 
 def _int(value: int) -> bytes:
@@ -173,13 +196,6 @@ _CONSTANT = {
     ioctl.BLKGETNRZONES: _int(0),
 }
 _ANSWERS: dict[int, Callable[[Disk, bytes], bytes]] = {
-    ioctl.BLKGETSIZE64: lambda disk, data: _long(disk.size()),
-    ioctl.BLKGETSIZE: lambda disk, data: _long(disk.size() // SECTOR),
-    ioctl.BLKROGET: lambda disk, data: _int(disk.read_only()),
-    ioctl.BLKRAGET: lambda disk, data: _long(disk.read_ahead),
-    ioctl.BLKFRAGET: lambda disk, data: _long(disk.read_ahead),
-    ioctl.BLKBSZGET: lambda disk, data: _int(disk.soft_block),
-    ioctl.BLKGETDISKSEQ: lambda disk, data: _long(disk.sequence),
     ioctl.BLKROSET: _set_read_only,
     ioctl.BLKRASET: _set_read_ahead,
     ioctl.BLKFRASET: _set_read_ahead,

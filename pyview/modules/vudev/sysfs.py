@@ -13,16 +13,23 @@ import errno
 import os
 import stat
 from collections.abc import Callable, Mapping
+from functools import cache, partial
 from typing import NamedTuple
 
-from pyview.api import File, Tree, attributes, refuse
+from pyview.api import File, Known, Tree, attributes, refuse
 from pyview.modules.vudev import requests
 from pyview.modules.vudev.disk import SECTOR, Disk, Piece
 
 DEVICES = "/sys/devices/virtual/block"
 PARTITIONS = "/proc/partitions"
 STATISTICS = " 0" * 17
+DIRECTORY = attributes(stat.S_IFDIR | 0o755, nlink=2)
 PIECE = 1 << 16  # bytes read at once of what lies below
+
+
+@cache
+def _file(size: int) -> os.stat_result:
+    return attributes(stat.S_IFREG | 0o444, size=size)
 
 
 class Link(NamedTuple):
@@ -31,7 +38,8 @@ class Link(NamedTuple):
     target: str
 
 
-Entry = str | Link | dict[str, "Entry"]
+Entry = str | Link | Mapping[str, "Later"]
+Later = Entry | Callable[[], Entry]  # to be called when it is needed
 
 
 class Text(File):
@@ -47,7 +55,10 @@ class Text(File):
         return len(self.data)
 
     def stat(self) -> os.stat_result:
-        return attributes(stat.S_IFREG | 0o444, size=len(self.data))
+        return _file(len(self.data))
+
+    def known(self) -> Known:
+        return Known(self.stat(), text=self.data)
 
 
 class Small(Tree):
@@ -62,11 +73,12 @@ class Small(Tree):
         for name in path.split("/"):
             if not name:
                 continue
-            if not isinstance(found, dict):
+            if not isinstance(found, Mapping):
                 raise refuse(errno.ENOTDIR, path)
             if name not in found:
                 raise refuse(errno.ENOENT, path)
-            found = found[name]
+            there = found[name]
+            found = there() if callable(there) else there
         return found
 
     def lstat(self, path: str) -> os.stat_result:
@@ -74,8 +86,8 @@ class Small(Tree):
         if isinstance(found, Link):
             return attributes(stat.S_IFLNK | 0o777, size=len(found.target))
         if isinstance(found, str):
-            return attributes(stat.S_IFREG | 0o444, size=len(os.fsencode(found)))
-        return attributes(stat.S_IFDIR | 0o755, nlink=2)
+            return _file(len(os.fsencode(found)))
+        return DIRECTORY
 
     def readlink(self, path: str) -> str:
         found = self.find(path)
@@ -85,7 +97,7 @@ class Small(Tree):
 
     def listdir(self, path: str) -> list[str]:
         found = self.find(path)
-        if isinstance(found, dict):
+        if isinstance(found, Mapping):
             return list(found)
         raise refuse(errno.ENOTDIR, path)
 
@@ -94,7 +106,7 @@ class Small(Tree):
         found = self.find(path)
         if isinstance(found, Link):
             raise refuse(errno.ELOOP, path)
-        if isinstance(found, dict):
+        if isinstance(found, Mapping):
             raise refuse(errno.EISDIR, path)
         if flags & os.O_ACCMODE != os.O_RDONLY:
             raise refuse(errno.EACCES, path)
@@ -169,10 +181,21 @@ def companions(disk: Disk) -> dict[str, Tree]:
     by_number = Links(below, "/sys/dev/block", lambda: dict(_links(disk, by_number=True)))
     trees = (block, by_name, by_number)
     return {
-        f"{DEVICES}/{disk.name}": Small(lambda: directory(disk)),
+        f"{DEVICES}/{disk.name}": _home(disk),
         **{tree.place: tree for tree in trees},
         PARTITIONS: Lines(below, PARTITIONS, lambda: "".join(map(_line, _all(disk)))),
     }
+
+
+def _home(disk: Disk) -> Small:
+    """The disk's own directory: what is in it is always the same, but for its partitions."""
+    own = directory(disk)
+
+    def all_of_it() -> Entry:
+        pieces = {part.name: partial(_partition, part) for part in disk.pieces()}
+        return {**own, **pieces} if pieces else own
+
+    return Small(all_of_it)
 
 
 def _inside(disk: Disk) -> str:
@@ -199,10 +222,10 @@ def _line(disk: Disk) -> str:
     return f"{major:4}  {minor:7} {disk.size() >> 10:10} {disk.name}\n"
 
 
-def directory(disk: Disk) -> dict[str, Entry]:
-    """/sys/devices/virtual/block/NAME, its partitions in it."""
-    entries: dict[str, Entry] = {
-        **_shared(disk, "disk", f"DISKSEQ={disk.sequence}\n"),
+def directory(disk: Disk) -> Mapping[str, Later]:
+    """/sys/devices/virtual/block/NAME, but for its partitions."""
+    return {
+        **_shared(disk, "disk", lambda: f"DISKSEQ={disk.sequence}\n"),
         "capability": "0\n",
         "diskseq": f"{disk.sequence}\n",
         "events": "\n",
@@ -211,74 +234,75 @@ def directory(disk: Disk) -> dict[str, Entry]:
         "ext_range": "256\n",
         "hidden": "0\n",
         "queue": _queue(disk),
-        "range": f"{disk.minors}\n",
+        "range": lambda: f"{disk.minors}\n",
         "removable": "0\n",
         "slaves": {},
         "subsystem": Link("../../../../class/block"),
     }
-    entries.update((part.name, _partition(part)) for part in disk.pieces())
-    return entries
 
 
-def _partition(part: Piece) -> dict[str, Entry]:
+def _partition(part: Piece) -> Entry:
     number = part.index
     return {
-        **_shared(part, "partition", f"PARTN={number}\n" + part.about()),
+        **_shared(part, "partition", lambda: f"PARTN={number}\n" + part.about()),
         "partition": f"{number}\n",
         "start": f"{part.start() // SECTOR}\n",
         "subsystem": Link("../../../../../class/block"),
     }
 
 
-def _shared(disk: Disk, kind: str, more: str) -> dict[str, Entry]:
+def _shared(disk: Disk, kind: str, more: Callable[[], str]) -> dict[str, Later]:
     """What the directories of a disk and of a partition both hold."""
-    major, minor = disk.number
     return {
         "alignment_offset": "0\n",
-        "dev": f"{major}:{minor}\n",
+        "dev": lambda: "{}:{}\n".format(*disk.number),
         "discard_alignment": "0\n",
         "holders": {},
         "inflight": "       0        0\n",
-        "ro": f"{int(disk.read_only())}\n",
-        "size": f"{disk.size() // SECTOR}\n",
+        "ro": lambda: f"{int(disk.read_only())}\n",
+        "size": lambda: f"{disk.size() // SECTOR}\n",
         "stat": f"{STATISTICS}\n",
-        "uevent": f"MAJOR={major}\nMINOR={minor}\nDEVNAME={disk.name.replace('!', '/')}\n"
-        f"DEVTYPE={kind}\n{more}",
+        "uevent": lambda: (
+            "MAJOR={}\nMINOR={}\n".format(*disk.number)
+            + f"DEVNAME={disk.name.replace('!', '/')}\nDEVTYPE={kind}\n{more()}"
+        ),
     }
 
 
-def _queue(disk: Disk) -> dict[str, Entry]:
+def _queue(disk: Disk) -> Mapping[str, Later]:
     """Its queue's limits: bytes, unless the name says KiB."""
     kib = requests.LONGEST_REQUEST // 2
     return {
-        name: f"{value}\n"
-        for name, value in {
-            "add_random": 0,
-            "chunk_sectors": 0,
-            "dax": 0,
-            "discard_granularity": SECTOR,
-            "discard_max_bytes": 1 << 32,
-            "discard_max_hw_bytes": 1 << 32,
-            "discard_zeroes_data": 0,
-            "hw_sector_size": SECTOR,
-            "io_poll": 0,
-            "iostats": 0,
-            "logical_block_size": SECTOR,
-            "max_hw_sectors_kb": kib,
-            "max_sectors_kb": kib,
-            "max_segments": 128,
-            "minimum_io_size": SECTOR,
-            "nomerges": 0,
-            "nr_requests": 128,
-            "nr_zones": 0,
-            "optimal_io_size": 0,
-            "physical_block_size": SECTOR,
-            "read_ahead_kb": disk.read_ahead // 2,
-            "rotational": 0,
-            "scheduler": "[none]",
-            "write_cache": "write back",
-            "write_same_max_bytes": 0,
-            "write_zeroes_max_bytes": 1 << 32,
-            "zoned": "none",
-        }.items()
+        **{
+            name: f"{value}\n"
+            for name, value in {
+                "add_random": 0,
+                "chunk_sectors": 0,
+                "dax": 0,
+                "discard_granularity": SECTOR,
+                "discard_max_bytes": 1 << 32,
+                "discard_max_hw_bytes": 1 << 32,
+                "discard_zeroes_data": 0,
+                "hw_sector_size": SECTOR,
+                "io_poll": 0,
+                "iostats": 0,
+                "logical_block_size": SECTOR,
+                "max_hw_sectors_kb": kib,
+                "max_sectors_kb": kib,
+                "max_segments": 128,
+                "minimum_io_size": SECTOR,
+                "nomerges": 0,
+                "nr_requests": 128,
+                "nr_zones": 0,
+                "optimal_io_size": 0,
+                "physical_block_size": SECTOR,
+                "rotational": 0,
+                "scheduler": "[none]",
+                "write_cache": "write back",
+                "write_same_max_bytes": 0,
+                "write_zeroes_max_bytes": 1 << 32,
+                "zoned": "none",
+            }.items()
+        },
+        "read_ahead_kb": lambda: f"{disk.read_ahead // 2}\n",
     }

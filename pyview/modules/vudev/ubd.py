@@ -57,7 +57,8 @@ class Ubd(Disk):
         return self._file.pwrite(data, offset)
 
     def linear(self) -> Linear | None:
-        return within(self._file.linear(), 0, self._size)
+        found = within(self._file.linear(), 0, self._size)
+        return found and found._replace(syncs=found.syncs and not self.fixed)
 
     def fallocate(self, mode: int, offset: int, length: int) -> None:
         self._file.fallocate(mode, offset, length)

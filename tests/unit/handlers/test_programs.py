@@ -447,7 +447,7 @@ def test_an_overlay_says_whose_program_it_is_and_who_may_run_it(caller, tmp_path
     mount = SimpleNamespace(tree=tree, epoch=1)
     layers = (SimpleNamespace(overlay=tree),)
     cover = SimpleNamespace(number=0, kept=9, prefix="", root="", mount=mount, layers=layers)
-    caller.view._covers = (cover,)
+    caller.view._covers, caller.view._by_prefix = (cover,), {cover.prefix: cover}
 
     def resolve(*_words, **_how):
         return Found(

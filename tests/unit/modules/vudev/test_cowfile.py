@@ -26,6 +26,7 @@ from cowfiles import (
 )
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from throughc import ThroughC
 
 import pyview
 from pyview.api import File, refuse
@@ -79,23 +80,27 @@ def act(rnd, made, model):
 
 
 @pytest.mark.needs("uml_moo")
+@pytest.mark.parametrize("way", [lambda made: made, ThroughC], ids=["python", "c"])
 @pytest.mark.parametrize("part", range(8))
-def test_random_writes_equal_a_bytearray_and_merge_as_uml_moo_does(tmp_path, part):
+def test_random_writes_equal_a_bytearray_and_merge_as_uml_moo_does(tmp_path, part, way):
     """200 sequences of writes, reopening and merging in all."""
+    in_c = [0, 0]
     for seed in range(part * 25, part * 25 + 25):
         rnd = random.Random(seed)
         image, cow, out, ours = (tmp_path / f"{seed}{name}" for name in ("i", "c", "o", "u"))
         model = bytearray(rnd.randbytes(512 * rnd.randrange(1, 150)))
         image.write_bytes(model)
         new_cow(cow, image)
-        made = disk(cow, image)
-        for _ in range(rnd.randrange(12)):
+        made = way(disk(cow, image))
+        for _ in range(rnd.randrange(12 if way is not ThroughC else 40)):
             act(rnd, made, model)
-            if rnd.random() < 0.3:
+            if rnd.random() < (0.3 if way is not ThroughC else 0.1):
                 made.fsync()
                 made.close()
-                made = disk(cow, image)
+                made = way(disk(cow, image))
         assert made.pread(len(model) + 1, 0) == model
+        if way is ThroughC:
+            in_c = [before + now for before, now in zip(in_c, made.in_c, strict=True)]
         made.fsync()
         new = opened(ours, os.O_RDWR | os.O_CREAT)
         cowfile.copy(made, new, nothing)
@@ -104,6 +109,7 @@ def test_random_writes_equal_a_bytearray_and_merge_as_uml_moo_does(tmp_path, par
         assert ours.read_bytes() == model
         if seed % 3 == 0:
             assert moo(cow, out) == model
+    assert way is not ThroughC or min(in_c) > 5, "C had nothing to do"
 
 
 @given(st.integers(0, 1 << 32), st.integers(1, 20000), st.sampled_from((512, 1024, 4096, 16384)))

@@ -16,8 +16,9 @@ import zlib
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from throughc import ThroughC
 
-from pyview.api import File, Tree, attributes, refuse
+from pyview.api import NOWHERE, File, Tree, attributes, refuse
 from pyview.kernel import Kernel
 from pyview.modules.vudev.qcow2 import MAGIC, Image, Qcow2, open_image
 
@@ -53,15 +54,18 @@ def content(file):
 def same(image, places=8):
     """Our image is QEMU's, as a whole and in random pieces."""
     want = expected(image)
-    file = open_image(Kernel(), str(image))
+    opened = open_image(Kernel(), str(image))
+    assert isinstance(opened, Image)
+    file = ThroughC(opened)
     try:
-        assert isinstance(file, Image)
         assert file.size() == len(want)
         assert content(file) == want
         chance = random.Random(len(want))
-        for _ in range(places):
+        for _ in range(2 * places):
             at, size = chance.randrange(len(want)), chance.randrange(1, 150 * KIB)
             assert file.pread(size, at) == want[at : at + size]
+        if not any(extent.fd == NOWHERE for extent in file.extents(0, len(want))):
+            assert file.in_c[0] >= places, "C had nothing to do"
     finally:
         file.close()
 
