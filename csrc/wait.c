@@ -517,14 +517,15 @@ static int next(struct pv_stop *s, int milliseconds)
 			pv_quiet();
 			look = 1;
 		}
-		if (!stops && partly) {
+		int one = stops && !pv_births_awaited();
+		if (!one && partly) {
 			more = 1;            /* nobody may ring for what is left */
 			partly = 0;
 		}
 		unsigned rung = pv_rung();
 		more |= (rung & PV_CHILD) != 0;
 		look |= (rung & PV_KNOCK) != 0;
-		if ((kind = children(s, stops && !pv_births_awaited())))
+		if ((kind = children(s, one)))
 			return kind;
 		if (!look && stops) {
 			if (pv_sleep(listeners ? listener_sum : -1))
