@@ -11,11 +11,11 @@ if [ "$(id -u)" != 0 ]; then
 	tools/debian.sh build
 	tools/debian.sh test || echo "tests that need them are skipped" >&2
 	tools/venv.sh .venv dev linked
-	exec .venv/bin/pytest "$@"
+	exec tools/halves.sh .venv/bin/pytest "$@"
 fi
 
 tools/debian.sh build test
 # shellcheck source=tools/ordinary.sh
 . tools/ordinary.sh
 install_for_user
-as_user sh -c 'cd pyview && exec "$@"' - "$home/venv/bin/pytest" "$@" </dev/null
+as_user sh -c 'cd pyview && exec tools/halves.sh "$@"' - "$home/venv/bin/pytest" "$@" </dev/null
