@@ -66,3 +66,15 @@ int pv_hand_over(int listener, uint64_t id, int fd, int cloexec)
 	close(fd);
 	return pv_reply(listener, id, r);
 }
+
+/* Give the caller a copy of the core's `fd` in the place of its descriptor `number`, and no answer. */
+int pv_put(int listener, uint64_t id, int fd, int number, int cloexec)
+{
+	struct seccomp_notif_addfd a = {
+		.id = id, .flags = SECCOMP_ADDFD_FLAG_SETFD, .srcfd = (unsigned)fd,
+		.newfd = (unsigned)number, .newfd_flags = cloexec ? O_CLOEXEC : 0u,
+	};
+
+	pv_quiet();
+	return answer(listener, SECCOMP_IOCTL_NOTIF_ADDFD, &a);
+}

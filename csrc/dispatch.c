@@ -68,7 +68,7 @@ static int opens(int64_t nr)
 	return nr == SYS_open || nr == SYS_openat || nr == SYS_creat || nr == 437 /* openat2 */;
 }
 
-/* Does a call with a name change something?  Opening is looked at apart. */
+/* Does a call with a name change something, or want to hear of changes?  Opening is looked at apart. */
 static int changes(int64_t nr)
 {
 	switch (nr) {
@@ -79,7 +79,7 @@ static int changes(int64_t nr)
 	case SYS_fchownat: case SYS_utime: case SYS_utimes: case SYS_futimesat: case SYS_utimensat:
 	case SYS_setxattr: case SYS_lsetxattr: case 463 /* setxattrat */: case SYS_removexattr:
 	case SYS_lremovexattr: case 466 /* removexattrat */: case 469 /* file_setattr */:
-	case SYS_bind:
+	case SYS_bind: case SYS_inotify_add_watch:
 		return 1;
 	}
 	return 0;
@@ -258,6 +258,8 @@ int pv_dispatch_notice(struct pv_task *t, struct pv_stop *s)
 	int i = 0, verdict = PV_LET_RUN;
 	int64_t value = 0;
 
+	if (t->takes)
+		return PV_TO_PYTHON;
 	if (!call || t->let_next) {
 		t->let_next = 0;
 		return PV_LET_RUN;

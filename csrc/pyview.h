@@ -129,6 +129,7 @@ struct pv_task {
 	uint8_t placed;      /* its parent's event has come, or never will */
 	uint8_t watched;     /* Python wants every stop of it */
 	uint8_t let_next;    /* let its next listener call run */
+	uint8_t takes;       /* its next listener call only fetches descriptors from the core */
 	uint8_t filtered;    /* runs under the path tier's filter */
 	uint8_t messages;    /* stops for messages too */
 	uint8_t descriptors; /* stops for calls with a descriptor: it had an emulated one */
@@ -219,6 +220,7 @@ void pv_join(struct pv_task *task, struct pv_view *view);
 int pv_moved(struct pv_task *task, int domain);
 int pv_cwd(struct pv_task *task);
 int pv_getfd(struct pv_task *task, int fd);
+int pv_same_file(int one, int other);
 int pv_unshared(struct pv_task *task);
 
 /* ---- identity.c ---- */
@@ -253,6 +255,7 @@ int pv_reply(int listener, uint64_t id, int64_t value);
 int pv_continue(int listener, uint64_t id);
 int pv_give(int listener, uint64_t id, int fd, int cloexec);
 int pv_hand_over(int listener, uint64_t id, int fd, int cloexec);
+int pv_put(int listener, uint64_t id, int fd, int number, int cloexec);
 int pv_serve_at(struct pv_stop *stop, int domain, const char *name);
 
 /* ---- prefix.c: what C knows of a view ---- */
@@ -269,6 +272,7 @@ void pv_view_sockets(struct pv_view *view, int some);
 int pv_mark(int fd, int domain);
 int pv_mark_path(int fd, int domain);
 int pv_mark_of(struct pv_task *task, int fd);
+int pv_domain_of(int fd);
 int pv_mark_emulated(int fd);
 uint64_t pv_mark_direct(int fd);
 void pv_unmark_direct(uint64_t object);
@@ -444,7 +448,6 @@ int pv_serve_kept(struct pv_task *t, struct pv_stop *s, struct pv_where *w, int 
                   int64_t *value);
 int pv_serve_fstat(struct pv_task *t, struct pv_stop *s, int fd, int64_t *value);
 int pv_lists_kept(struct pv_task *t, int fd);
-int pv_domain_of(int fd);
 uint64_t pv_now(void);
 uint64_t pv_generation(void);
 int pv_is_linked(uint64_t dev, uint64_t ino);

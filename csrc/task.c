@@ -124,6 +124,14 @@ static int same(int a, int b, int what)
 	return syscall(SYS_kcmp, a, b, what, 0, 0) == 0;
 }
 
+/* Are two descriptors of the core one open file? */
+int pv_same_file(int one, int other)
+{
+	pid_t me = getpid();
+
+	return syscall(SYS_kcmp, me, me, KCMP_FILE, one, other) == 0;
+}
+
 /* What clone(2) hands on.  The kernel is asked what is shared, so that no flag word of fork, vfork,
  * clone or clone3 need be read: kcmp(2). */
 void pv_task_inherit(struct pv_task *child, struct pv_task *parent)

@@ -350,6 +350,14 @@ class Overlay(Tree):
             if self.told is not None:
                 self.told("link", (device, inode), None)
 
+    def replaces(self, device: int, inode: int, real: str) -> None:
+        """What this file of the kernel's holds is kept in `real` now, its kernel's name.
+
+        Who has it open for reading, through the overlay, reads that from now on.
+        """
+        if self.told is not None:
+            self.told("replace", (device, inode), real)
+
     def shown(self, path: str) -> Shown:
         """What is under a name; it need not exist."""
         raise refuse(errno.ENOSYS, path)
@@ -409,7 +417,7 @@ class Overlay(Tree):
         """It has been."""
 
     def watched(self, path: str) -> str | None:
-        """The kernel's name of a directory that inotify(7) is to watch."""
+        """The kernel's name of what inotify(7) is to watch, so as to hear of changes."""
         return self.real(path)
 
     def here(self, path: str) -> str | None:
@@ -431,6 +439,13 @@ class Overlay(Tree):
     def change(self, fd: int, operation: str, *values: Any) -> Any:
         """chmod, chown, utime, getxattr... of a claimed file without a name, by a descriptor."""
         raise refuse(errno.ENOSYS)
+
+    def adopts(self, fd: int) -> None:
+        """A file of below that has no name here any more is open, and about to be changed.
+
+        It is to be claimed: the change must not reach it.
+        """
+        raise refuse(errno.EROFS)
 
     def syncs(self) -> bool:
         """Whether fsync(2) and its like reach the kernel."""

@@ -49,7 +49,6 @@ LOWEST, HIGHEST = -4095, (1 << 63) - 1  # results of calls
 class Asking(Tracees):
     """Requests of handlers, and verdicts that take more than one stop."""
 
-    numbers: dict[str, int]
     _running: dict[int, Procedure]
     _how: dict[int, int]
     _at: dict[int, int]
@@ -219,12 +218,20 @@ class Asking(Tracees):
         record = core.task(tid)
         if record is not None:
             record.watched = 0
+        if self._readers is not None:
+            self._readers.stopping(tid)
         if lost and stop is not None:
-            if not self._shown(stop):
+            if self._shown(stop):
+                pass
+            elif stop.kind == core.TRACED:  # it has come to a call before it was interrupted
+                self._call(stop, listener=False)
+                if self.busy_with(tid):
+                    return
+            else:
                 go_on(stop)
         elif not gone and not self._held(tid, at):
             core.resume(tid)
-        self._installer.ended(tid)
+        self._ended(tid)
         if self.debugging is not None:
             self.debugging.ended(tid)
 

@@ -352,6 +352,7 @@ def mark_of(task: Any, fd: int) -> int:
     return int(lib.pv_mark_of(task, fd))
 
 
+domain_of = lib.pv_domain_of  # of the core's own descriptor: through which domain it was opened
 note_opened, opened_through = lib.pv_note_opened, lib.pv_opened_through
 
 
@@ -535,6 +536,16 @@ class Layer:
 def alike(task: Any) -> bool:
     """Whether a call made by the core is the same as one made by the task."""
     return bool(lib.pv_alike(task))
+
+
+def put(listener: int, cookie: int, fd: int, number: int, cloexec: bool) -> bool:
+    """Put a copy of the core's `fd` in the place of the caller's `number`; its call still waits."""
+    return bool(lib.pv_put(listener, cookie, fd, number, cloexec) >= 0)
+
+
+def same_file(one: int, other: int) -> bool:
+    """Whether two descriptors of the core are one open file."""
+    return bool(lib.pv_same_file(one, other))
 
 
 def hand_over(listener: int, cookie: int, fd: int, cloexec: bool) -> None:

@@ -13,7 +13,7 @@ from collections.abc import Callable, Generator
 from typing import Any, Protocol
 
 from pyview import core
-from pyview.procedures import WAIT, Lost, Procedure, Step, install, let_go, stacked
+from pyview.procedures import Lost, Procedure, Step, halted, install, let_go, stacked
 
 # linux/seccomp.h: SECCOMP_FILTER_FLAG_TSYNC, _NEW_LISTENER, _TSYNC_ESRCH, _WAIT_KILLABLE_RECV
 SYNCED, SYNCED_LISTENER, WAIT_KILLABLE = 0x1, 0x1 | 0x8 | 0x10, 0x20
@@ -58,6 +58,7 @@ class Loop(Protocol):
     """What the installer needs of the tracer's loop."""
 
     numbers: dict[str, int]
+    awaited: set[int]  # tasks that have been interrupted and have not stopped yet
 
     def busy_with(self, tid: int) -> bool:
         """Whether a procedure is under way in a task."""
@@ -208,13 +209,11 @@ class Installer:
         record = core.task(tid)
         if record is None or not turn.lacks(record):
             return
-        core.interrupt(tid)
-        stop = yield WAIT
-        while stop.kind == core.SIGNAL and not record.debug & core.TRACEE:
-            stop = yield core.GO, stop.message
-        if stop.kind not in (core.TRAP, core.GROUP):
+        try:
+            yield from halted(tid, self._loop.awaited)
+        except Lost:
             self._queued[tid] = turn
-            raise Lost
+            raise
         try:
             if not record.filtered:
                 yield from self._path(tid, self._path_tier(turn.picture))

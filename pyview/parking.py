@@ -61,7 +61,7 @@ class Parking(Asking):
                 self._carry_on(task, handler, answer, stop, listener)
             except core.Gone:
                 self.emulation.done(tid)
-            self._installer.ended(tid)
+            self._ended(tid)
 
         self.emulation.workers.submit(work.file, work.run, then)
 
@@ -78,4 +78,4 @@ class Parking(Asking):
             record.watched = 0
             self._settle(token.task, Emulate(-errno.EINTR), token.stop, token.listener)
         self.emulation.done(tid)
-        self._installer.ended(tid)
+        self._ended(tid)

@@ -250,6 +250,43 @@ def stopped_by_us(tid: int, listener: int, cookie: int) -> Generator[Step, Stop,
         raise Lost
 
 
+def halted(tid: int, awaited: set[int]) -> Generator[Step, Stop, None]:
+    """Stop a task wherever it is; it is not in a call of the listener's afterwards.
+
+    `awaited` holds it until then: a call that comes first is to be made again.
+    """
+    core.interrupt(tid)
+    awaited.add(tid)
+    try:
+        stop = yield WAIT
+        record = core.task(tid)
+        while stop.kind == core.SIGNAL and not record.debug & core.TRACEE:
+            stop = yield core.GO, stop.message
+    finally:
+        awaited.discard(tid)
+    if stop.kind not in (core.TRAP, core.GROUP):
+        raise Lost
+    regs = core.registers(tid)
+    ended = regs.nr != core.NO_CALL and regs.value == -errno.EINTR & MASK
+    if ended and stop.kind == core.TRAP and not _has_signal(tid):
+        # epoll_wait(2) and its like, whose EINTR programs take for a signal: signal(7).
+        regs.value = RESTARTNOINTR & MASK
+        core.set_registers(tid, regs)
+
+
+def _has_signal(tid: int) -> bool:
+    """Whether a signal waits to be delivered to a task."""
+    sets = {}
+    try:
+        with open(f"/proc/{tid}/status") as file:
+            for line in file:
+                if line.startswith(("SigPnd", "ShdPnd", "SigBlk")):
+                    sets[line[:6]] = int(line.split()[1], 16)
+    except OSError:
+        return True  # the last one
+    return bool((sets["SigPnd"] | sets["ShdPnd"]) & ~sets["SigBlk"])
+
+
 def revealed(
     tid: int, number: int, listener: int, cookie: int, prctl: int
 ) -> Generator[Step, Stop, None]:

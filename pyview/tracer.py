@@ -19,6 +19,7 @@ from pyview.handlers.table import handler_of
 from pyview.installing import Installer
 from pyview.parking import Parking
 from pyview.procedures import (
+    RESTARTNOINTR,
     Procedure,
     Stop,
     revealed,
@@ -116,7 +117,7 @@ class Tracer(Parking):
         if kind == core.EXEC:
             self._executed(stop)
         if kind == core.NOTICE:
-            self._call(stop, listener=True)
+            self._noticed(stop)
         elif stop.tid in self._running and kind != core.READY:
             self._advance(stop)
         elif kind == core.EXEC and stop.message in self._running:
@@ -139,6 +140,16 @@ class Tracer(Parking):
             self._died(stop, alone)
         else:
             go_on(stop)
+
+    def _noticed(self, stop: Stop) -> None:
+        """A call has come to the listener."""
+        record = core.task(stop.tid)
+        if stop.tid in self.awaited:  # it is about to stop: afterwards the call comes again
+            core.reply(stop.listener, stop.id, RESTARTNOINTR)
+        elif record is not None and record.takes and self._readers is not None:
+            self._readers.fetched(stop)
+        else:
+            self._call(stop, listener=True)
 
     def failed(self, error: BaseException, tid: int = 0) -> None:
         """The one place for what nobody foresaw: a report, and the end of that task alone.
@@ -224,6 +235,7 @@ class Tracer(Parking):
             )
             return
         task = self._task(record, call, stop)
+        self.calling = task.tid
         try:
             if call.name in DEBUGGERS:
                 self._debugs(task, stop)
@@ -237,6 +249,8 @@ class Tracer(Parking):
                 raise
             self.emulation.done(task.tid)
             self._settle(task, Emulate(-errno.ENOMEM), stop, listener)
+        finally:
+            self.calling = 0
 
     def _carry_on(
         self,
@@ -254,14 +268,19 @@ class Tracer(Parking):
             assert handler is not None
             self._begin(int(stop.tid), self._ask(task, handler, answer, stop, listener), stop)
         else:
+            if self._readers is not None:
+                self._readers.stopping(task.tid)
             self._settle(task, answer, stop, listener)
             self.emulation.done(task.tid)
+            if self._readers is not None:
+                self.calling = 0
+                self._readers.free(task.tid)
 
     def _died(self, stop: Stop, alone: Callable[[], None]) -> None:
         tid = int(stop.tid)
         if self._parked.pop(tid, None) is not None:
             self.emulation.done(tid)
-            self._installer.ended(tid)
+            self._ended(tid)
         if stop.key:
             alone()
 
@@ -354,7 +373,7 @@ class Tracer(Parking):
             except core.Gone:
                 pass  # what it wanted to restore has gone too
             self._at.pop(tid, None)
-            self._installer.ended(tid)
+            self._ended(tid)
         elif stop.kind == core.BORN:
             if self.debugging is not None:
                 self.debugging.noted(stop)

@@ -6,8 +6,9 @@ from __future__ import annotations
 import errno
 import os
 from collections.abc import Callable, Iterable
+from functools import partial
 from typing import Any
-from weakref import WeakKeyDictionary
+from weakref import WeakKeyDictionary, ref
 
 from pyview import core
 from pyview.api import Device, Overlay, Tree, refuse
@@ -19,33 +20,12 @@ from pyview.reports import Reports
 from pyview.services import Services
 from pyview.view import Cover, Mount, Past, View, covers
 
+TYPE_CHECKING = False  # the room is loaded when a file is copied
+if TYPE_CHECKING:
+    from pyview.procedures import Procedure
+    from pyview.readers import Readers
+
 _LAYERS: WeakKeyDictionary[Overlay, core.Layer] = WeakKeyDictionary()
-
-
-def _layer(overlay: Overlay) -> core.Layer:
-    """C's picture of an overlay, kept up to date by the overlay itself."""
-    found = _LAYERS.get(overlay)
-    if found is None:
-        found = _LAYERS[overlay] = core.Layer(overlay.live, overlay.syncs(), overlay.keeps)
-        for name, how in overlay.touched.items():
-            found.told("touch", name, how)
-        for file, looks in overlay.claimed.items():
-            found.told("claim", file, looks)
-        for file in overlay.linked:
-            found.told("link", file, None)
-        overlay.told = found.told
-    return found
-
-
-def _described(
-    cover: Cover,
-) -> tuple[str, int, str, list[tuple[Any, str]], tuple[int, str] | None]:
-    """What C is told of a cover: cf. core.describe."""
-    layers = [(_layer(overlay).pointer, base) for overlay, base in cover.layers]
-    kept = None
-    if cover.layers and cover.layers[0].overlay.kept:
-        kept = (cover.kept, cover.layers[0].overlay.kept + cover.layers[0].base)
-    return cover.prefix, cover.number, cover.root, layers, kept
 
 
 class Known:
@@ -65,10 +45,20 @@ class Views:
     patience: Patience
     _services: Services
     _installer: Installer
+    _readers: Readers | None = None  # made when an overlay has copied a file
+    numbers: dict[str, int]
+    calling = 0  # the task whose call is being answered just now
+    awaited: set[int]  # tasks that have been interrupted and have not stopped yet
+
+    if TYPE_CHECKING:  # the loop's own (tracer.py)
+
+        def busy_with(self, tid: int) -> bool: ...
+        def start(self, tid: int, procedure: Procedure) -> None: ...
 
     def __init__(self) -> None:
         self._known: dict[int, Known] = {}
         self._by_picture: dict[Any, View] = {}
+        self.awaited = set()
 
     def _add(self, view: View, picture: Any) -> Known:
         known = self._known[view.number] = Known(view, picture)
@@ -96,10 +86,54 @@ class Views:
         self.reports.debug("v", view, 0, *shown)
         core.describe(
             self._known[view.number].picture,
-            [_described(cover) for cover in covers],
+            [self._described(cover) for cover in covers],
             sorted(names - {""}),
             parents,
         )
+
+    def _described(
+        self, cover: Cover
+    ) -> tuple[str, int, str, list[tuple[Any, str]], tuple[int, str] | None]:
+        """What C is told of a cover: cf. core.describe."""
+        layers = [(self._layer(overlay).pointer, base) for overlay, base in cover.layers]
+        kept = None
+        if cover.layers and cover.layers[0].overlay.kept:
+            kept = (cover.kept, cover.layers[0].overlay.kept + cover.layers[0].base)
+        return cover.prefix, cover.number, cover.root, layers, kept
+
+    def _layer(self, overlay: Overlay) -> core.Layer:
+        """C's picture of an overlay, kept up to date by the overlay itself."""
+        found = _LAYERS.get(overlay)
+        if found is None:
+            found = _LAYERS[overlay] = core.Layer(overlay.live, overlay.syncs(), overlay.keeps)
+            for name, how in overlay.touched.items():
+                found.told("touch", name, how)
+            for file, looks in overlay.claimed.items():
+                found.told("claim", file, looks)
+            for file in overlay.linked:
+                found.told("link", file, None)
+            overlay.told = partial(self._told_by, ref(overlay), found)
+        return found
+
+    def _told_by(self, about: Any, layer: core.Layer, what: str, value: Any, how: Any) -> None:
+        """An overlay says what has changed."""
+        if what != "replace":
+            layer.told(what, value, how)
+            return
+        if self._readers is None:
+            from pyview.readers import Readers
+
+            self._readers = Readers(self)
+        self._readers.follow(about(), value, how)
+
+    def _ended(self, tid: int) -> None:
+        """The procedure of a task is over, or the task is."""
+        self._installer.ended(tid)
+        if self._readers is not None:
+            self._readers.free(tid)
+
+    def seen_by(self, record: Any) -> View | None:
+        return self._by_picture.get(record.view)
 
     def _real(self, view: View, name: str) -> str:
         """A name for the core's own eyes.  Errors: EIO when a module makes a mistake."""

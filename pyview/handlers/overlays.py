@@ -19,7 +19,7 @@ from pyview.api import Overlay, refuse
 from pyview.handlers import arguments, trees
 from pyview.handlers.caller import AT_FDCWD, Caller
 from pyview.handlers.files import told
-from pyview.paths import Found
+from pyview.paths import Found, cover_of
 from pyview.verdicts import (
     At,
     Done,
@@ -36,6 +36,7 @@ from pyview.verdicts import (
 
 O_PATH = 0o10000000
 MAKES = os.O_CREAT | os.O_EXCL
+SEES_CHANGES = 0xFCE  # all that inotify(7) tells of changes: IN_MODIFY... but for IN_UNMOUNT
 MAGIC = re.compile(r"/proc/(\d+)/fd/(\d+)")
 CHANGES = frozenset(
     (
@@ -117,13 +118,14 @@ def _access_mode(caller: Caller) -> int:
     return caller.args[1 if caller.call.name == "access" else 2]
 
 
-def _watch(caller: Caller, found: Found) -> Verdict:
-    """A directory is watched where its changes happen."""
+def _watch(caller: Caller, found: Found) -> Handler:
+    """A file or a directory is watched where its changes will happen."""
     overlay, path = act(caller, found)
-    if stat.S_ISDIR(trees.lstat(found).st_mode):
-        real: str | None = overlay.watched(path)
-    else:
-        real = found.real
+    real = found.real
+    if caller.args[2] & SEES_CHANGES:
+        if stat.S_ISREG(trees.lstat(found).st_mode):
+            yield from prepared(overlay, path, os.O_WRONLY)
+        real = overlay.watched(path)
     if real is None:
         raise refuse(errno.EOPNOTSUPP, found.name)
     return At(real, found.number, {caller.call.paths()[0][1]: os.fsencode(real) + b"\0"})
@@ -326,8 +328,12 @@ def change(
             return True, overlay.change(mine, operation, *values)
         finally:
             os.close(mine)
+    if operation in ("getxattr", "listxattr"):
+        return False, None
     where = _named_by(caller, fd)
-    if where is None or where.overlay is None or operation in ("getxattr", "listxattr"):
+    if where is None:
+        return _change_hidden(caller, fd, operation, *values)
+    if where.overlay is None:
         return False, None
     overlay, path = act(caller, where)
     if overlay.attempts(path):
@@ -336,6 +342,31 @@ def change(
             return True, value
     method: Callable[..., Any] = getattr(where.tree, operation)
     return True, method(where.rest, *values)
+
+
+def _change_hidden(caller: Caller, fd: int, operation: str, *values: Any) -> tuple[bool, Any]:
+    """The same, of what lies below an overlay under a name that is gone."""
+    mine = caller.real_fd(fd)
+    try:
+        name, st = os.readlink(f"/proc/self/fd/{mine}"), os.fstat(mine)
+        if not name.startswith("/") or not _is_at(name, st):
+            return False, None
+        cover = cover_of(caller.view, name)
+        if not cover.layers or cover.number != caller.fd_domain(fd):
+            return False, None
+        overlay = cover.layers[0].overlay
+        overlay.who = caller.for_whom()
+        overlay.adopts(mine)
+        return True, overlay.change(mine, operation, *values)
+    finally:
+        os.close(mine)
+
+
+def _is_at(name: str, st: os.stat_result) -> bool:
+    try:
+        return os.path.samestat(os.lstat(name), st)
+    except OSError:
+        return False
 
 
 def _named_by(caller: Caller, fd: int) -> Found | None:

@@ -242,8 +242,9 @@ class World:
 
     def task(self, tid):
         return SimpleNamespace(
-            tid=tid, view=self.picture, watched=0, let_next=0, filtered=0, messages=0, marks={},
-            descriptors=0, direct=0, mapping=0, watching=0, identified=0, identity=None, waiting=0,
+            tid=tid, view=self.picture, watched=0, let_next=0, takes=0, filtered=0,
+            messages=0, marks={}, descriptors=0, direct=0, mapping=0, watching=0, identified=0,
+            identity=None, waiting=0,
             fs=SimpleNamespace(domain=0, foreign=0, place=0),
             mm=SimpleNamespace(domain=0, hidden=0, maps=0, place=0),
         )  # fmt: skip

@@ -20,6 +20,7 @@ class Loop:
 
     def __init__(self):
         self.numbers = core.numbers()
+        self.awaited = set()
         self.running = {}
         self.steps = {}
         self.told = []
@@ -76,6 +77,8 @@ class World:
         monkeypatch.setattr(core, "tasks", lambda: list(self.records.values()))
         monkeypatch.setattr(core, "thread_group", lambda tid: self.groups[tid])
         monkeypatch.setattr(core, "interrupt", lambda tid: None)
+        outside = SimpleNamespace(nr=core.NO_CALL)
+        monkeypatch.setattr(core, "registers", lambda tid: outside)
         monkeypatch.setattr(core, "listen", self.listeners.append)
         monkeypatch.setattr(installing, "install", self.install)
         monkeypatch.setattr(installing, "stacked", self.stack)

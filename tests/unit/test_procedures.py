@@ -410,6 +410,28 @@ def test_the_interrupted_call_goes_on(task):
         procedure.send(stop(core.SIGNAL))
 
 
+@pytest.mark.parametrize(("pending", "value"), [(False, RESTARTNOINTR), (True, -errno.EINTR)])
+def test_a_call_that_only_we_have_ended_comes_again(task, monkeypatch, pending, value):
+    """epoll_wait(2) says EINTR whatever has woken it."""
+    monkeypatch.setattr(procedures, "_has_signal", lambda tid: pending)
+    awaited = set()
+    halting = procedures.halted(TID, awaited)
+    assert next(halting) == WAIT
+    assert awaited == {TID}
+    task.regs = registers(nr=232, value=-errno.EINTR & MASK)
+    with pytest.raises(StopIteration):
+        halting.send(SimpleNamespace(kind=core.TRAP))
+    assert task.regs.value == value & MASK
+    assert not awaited
+
+
+def test_a_task_that_does_something_else_first_is_lost(task):
+    halting = procedures.halted(TID, set())
+    next(halting)
+    with pytest.raises(Lost):
+        halting.send(SimpleNamespace(kind=core.TRACED))
+
+
 def test_a_task_that_has_gone_is_passed_over(monkeypatch):
     monkeypatch.setattr(core, "task", lambda tid: None)
     procedures.pass_listener(TID, True)

@@ -214,7 +214,19 @@ class Cow(Look):
         node = Node(above, _last(path), inode)
         node.over = True
         self._register(node, st.st_dev)
+        if whole:
+            self._followed(lower, node)
         return node
+
+    def _followed(self, lower: str, node: Node) -> None:
+        """Who has the lower file open is to read what is written to its copy."""
+        real = self.below.real(lower)
+        if real is not None:
+            try:
+                st = os.stat(real)
+            except OSError:
+                return  # nobody can have it open
+            self.replaces(st.st_dev, st.st_ino, self.real_of(node))
 
     def _blank(self, mode: int) -> str:
         made = self.upper.temporary()
@@ -279,6 +291,7 @@ class Cow(Look):
         os.removexattr(path, DATA)
         inode.data = None
         self.describe(inode)
+        self._followed(lower, node)
 
     # -- opening -------------------------------------------------------------------------------
     def prepares(self, path: str, flags: int) -> Callable[[], None] | None:
@@ -452,10 +465,16 @@ class Cow(Look):
         self._link_in(f"/proc/self/fd/{fd}", inode, path, above, True)
 
     def watched(self, path: str) -> str | None:
+        real = self.real(path)
+        mode = self.lstat(path).st_mode
+        if not stat.S_ISREG(mode) and not stat.S_ISDIR(mode):
+            return real
+        if real is not None and self.attempts(path) and os.access(real, os.W_OK):
+            return real  # that is what will be changed
         try:
-            return self.upper.full(self._directory(path))
+            return self.upper.full(self._copy(path, True))
         except OSError:
-            return self.real(path)
+            return real
 
     def bound(self, path: str) -> str:
         self._may_enter(path)
@@ -589,9 +608,10 @@ class Cow(Look):
             raise refuse(errno.EBADF)
         real = f"/proc/self/fd/{fd}"
         if inode.key != (st.st_dev, st.st_ino):
-            if inode.node is None or inode.node.parent is None:
-                return None  # the lower file of a name that is gone: nobody will see it
-            real = self.upper.name(inode.node)
+            kept = self.copy_of(inode)
+            if kept is None:
+                return self._forgotten(fd, inode, operation, *values)
+            real = kept
         if operation == "chmod":
             self._set(real, inode, values[0], -1, -1)
         elif operation == "chown":
@@ -609,6 +629,29 @@ class Cow(Look):
         elif operation == "removexattr":
             os.removexattr(real, _kept_name(values[0]))
         return None
+
+    def _forgotten(self, fd: int, inode: Inode, operation: str, *values: Any) -> Any:
+        """The lower file of a name that is gone: only who has it open can see what changes."""
+        if operation == "chmod":
+            inode.mode = stat.S_IFMT(inode.mode) | values[0]
+        elif operation == "chown":
+            inode.uid, inode.gid = (
+                old if new < 0 else new
+                for old, new in zip((inode.uid, inode.gid), values, strict=True)
+            )
+            inode.mode = _unprivileged(inode.mode)
+        elif operation == "getxattr":
+            return os.getxattr(fd, *values)
+        elif operation == "listxattr":
+            return os.listxattr(fd)
+        return None
+
+    def adopts(self, fd: int) -> None:
+        st = os.fstat(fd)
+        inode = Inode(st.st_mode, st.st_uid, st.st_gid, st.st_rdev, st.st_ino)
+        inode.shown = (st.st_dev, st.st_ino)
+        self.copies[inode.shown] = inode
+        self.claims(*inode.shown)
 
     # -- names ---------------------------------------------------------------------------------
     def mkdir(self, path: str, mode: int) -> None:

@@ -216,6 +216,13 @@ class Look(Overlay):
             return self.upper.index(node.inode.shown)
         return self.upper.name(node)
 
+    def copy_of(self, inode: Inode) -> str | None:
+        """The kernel's name of what an object is to the upper; None: it has no name any more."""
+        node = inode.node
+        if node is not None and (node.parent is not None or node is self.root):
+            return self.upper.name(node) or "/"
+        return self.upper.index(inode.shown) if inode.indexed else None
+
     def stat_of(self, where: Where, path: str) -> os.stat_result:
         """The attributes of what is there.  Errors: ENOENT."""
         node = where.node
@@ -484,11 +491,9 @@ class Look(Overlay):
         if inode is None:
             return None
         if inode.key != (st.st_dev, st.st_ino):  # a lower file; its copy tells
-            node = inode.node
-            if node is None or (node.parent is None and node is not self.root):
-                return None
+            real = self.copy_of(inode)
             try:
-                st = os.lstat(self.upper.name(node) or "/")
+                st = st if real is None else os.lstat(real)
             except OSError:
                 return None
         return self.dressed(st, inode)
