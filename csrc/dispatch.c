@@ -362,8 +362,8 @@ static int removes_nothing(struct pv_task *t, struct pv_stop *s, const struct pv
 
 	if (!t->view->layered || (s->nr != SYS_rmdir && s->nr != SYS_unlink && !i) ||
 	    !pv_alike(t) || (i && s->args[2] & ~(uint64_t)AT_REMOVEDIR) ||
-	    pv_path(s->tid, s->args[i], path) <= 0)
-		return 0;
+	    pv_path(s->tid, s->args[i], path) <= 0 || path[strlen(path) - 1] == '/')
+		return 0;         /* with a slash behind it a link is not followed, and ENOTDIR */
 	enum pv_verdict found = pv_where(t, pv_dirfd_of(call, i, s->args), path, 1, &w, &key);
 	if (!w.cover || !w.cover->nlayers ||
 	    !(pv_layer_how(w.cover->layers[0].layer) & PV_CHANGED))

@@ -204,7 +204,7 @@ def _looked_at(where: Found, flags: int) -> os.stat_result | None:
     """What the kernel checks of a name before it opens it; None when the file must be made."""
     makes = bool(flags & os.O_CREAT)
     if makes and where.slash and not where.dots:
-        raise refuse(errno.EISDIR, where.name)
+        raise trees.made_as_directory(where)
     try:
         st = trees.lstat(where)
     except FileNotFoundError:

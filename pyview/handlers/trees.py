@@ -38,6 +38,12 @@ def lstat(found: Found) -> os.stat_result:
     return completed(st, found.cover.mount, found.rest)
 
 
+def made_as_directory(found: Found) -> OSError:
+    """What open(2) says of a name with a slash behind it, when it is to make a file."""
+    above = found.tree.lstat(os.path.dirname(found.rest))
+    return refuse(errno.EISDIR if stat.S_ISDIR(above.st_mode) else errno.ENOTDIR, found.name)
+
+
 def exists(found: Found) -> bool:
     try:
         found.tree.lstat(found.rest)
@@ -125,7 +131,7 @@ def _before_open(caller: Caller, found: Found, flags: int) -> os.stat_result | N
     makes = bool(flags & os.O_CREAT) and not flags & O_PATH
     access = flags & os.O_ACCMODE
     if makes and found.slash and not found.dots:
-        raise refuse(errno.EISDIR, found.name)
+        raise made_as_directory(found)
     try:
         st = lstat(found)
     except FileNotFoundError:
@@ -302,6 +308,7 @@ def _unlink(caller: Caller, found: Found) -> Verdict:
     if caller.call.name == "unlinkat" and caller.args[2] & arguments.AT_REMOVEDIR:
         return _rmdir(caller, found)
     if found.dots:
+        lstat(found)  # ENOTDIR comes first
         raise refuse(errno.EISDIR, found.name)
     if stat.S_ISDIR(lstat(found).st_mode):
         _may_change(caller, found)
@@ -314,6 +321,7 @@ def _unlink(caller: Caller, found: Found) -> Verdict:
 
 def _rmdir(caller: Caller, found: Found) -> Verdict:
     if found.dots:
+        lstat(found)
         raise refuse(errno.EINVAL if found.dots == "." else errno.ENOTEMPTY, found.name)
     if found.is_mount_point or found.name == "/":
         raise refuse(errno.EBUSY, found.name)

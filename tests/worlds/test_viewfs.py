@@ -16,6 +16,7 @@ import pytest
 from worlds.world import World, marked, status_of
 
 GUEST = Path(__file__).parent.parent / "guests" / "cow_moves.py"
+LINKS = GUEST.parent / "links.py"
 NIGHTLY = bool(os.environ.get("PYVIEW_NIGHTLY"))
 
 
@@ -338,7 +339,40 @@ P
     assert "sock" not in done.stdout.splitlines()[2:]
 
 
+@pytest.mark.parametrize("seed", range(8 if NIGHTLY else 2))
+@pytest.mark.parametrize("who", ["", "viewsudo"])
+def test_names_lead_through_links_where_they_do_in_a_copy(view, native, tmp_path, who, seed):
+    """What was there before lies below, what comes lies in the upper; names cross both."""
+    for name in ("up", "low"):
+        (tmp_path / name).mkdir()
+    native.run(["python3", LINKS, str(seed), "60", "apart"], cwd=tmp_path / "low")
+    subprocess.run(["cp", "-a", "low", "copy"], cwd=tmp_path, check=True)
+    before = seen(tmp_path / "low")
+    more = ["python3", LINKS, str(seed + 100), "250"]
+    plain = native.run(more, cwd=tmp_path / "copy")
+    done = inside(view, tmp_path, f"{who} python3 {LINKS} {seed + 100} 250")
+    assert done.stdout.splitlines() == plain.stdout.splitlines()
+    assert seen(tmp_path / "low") == before
+
+
 # -- with users of the view's own ------------------------------------------------------------------
+
+
+def test_what_only_root_may_read_is_written_over_or_on(view, room):
+    """A backup is made anew, a log goes on from here: what they had can't be known."""
+    files = [room / "low" / name for name in ("backup", "log", "secret")]
+    for file in files:
+        file.write_text(file.name)
+        file.chmod(0)
+    before = [file.stat() for file in files]
+    (room / "script").write_text(f"""cd {room}/low
+        cat log; true <>secret; printf on >>log; printf new >backup; cat log backup secret
+        stat -c '%a %s' log backup secret""")
+    mount = f"vu_insmod viewfs vuid; mount -t viewfs -o cow {room}/up {room}/low || exit 99"
+    done = view.run(f"{mount}; viewsudo sh {room}/script", check=False)
+    assert done.stdout.splitlines() == ["onnew0 2", "0 3", "0 6"]
+    assert done.stderr.count("Permission denied") == 3
+    assert [file.stat() for file in files] == before
 
 
 @pytest.mark.needs("dpkg-deb", "useradd")
