@@ -91,6 +91,12 @@ static int is_root(const struct pv_task *t)
 	return who && !(who->uid[0] | who->uid[1] | who->uid[3]);
 }
 
+/* May it do what the owner of all files may: is it who it is outside, or root? */
+int pv_is_owner(const struct pv_task *t)
+{
+	return !t->identity || is_root(t);
+}
+
 static int is_allowed(const struct pv_task *t, const struct pv_shown *as, unsigned wanted)
 {
 	if (is_root(t))
@@ -190,7 +196,7 @@ int pv_serve_kept(struct pv_task *t, struct pv_stop *s, struct pv_where *w, int 
 	case SYS_statx:
 		return tell(s, AT_FDCWD, w->path, as, value);
 	}
-	if (t->identity && !is_root(t))
+	if (!pv_is_owner(t))
 		return PV_TO_PYTHON;
 	switch (s->nr) {
 	case SYS_access:

@@ -126,10 +126,20 @@ void pv_layer_forget(struct pv_layer *l, const char *name)
 	l->used--;
 }
 
+/* How a name is touched for the owner of all, and for others. */
+static int touched(int how, int owner)
+{
+	if (how != PV_CLOSED_DIRECTORY && how != PV_CLOSED_OWN)
+		return how;
+	if (!owner)
+		return PV_CUT;
+	return how == PV_CLOSED_OWN ? PV_OWN_DIRECTORY : PV_DIRECTORY;
+}
+
 /* What is under the name `base` + `rest`, without ".."?  Dots and double slashes mean nothing.
- * `text`, with room for two names, is then the clean one. */
+ * `owner`: pv_is_owner() of the caller.  `text`, with room for two names, is then the clean one. */
 enum pv_layered pv_layer_look(const struct pv_layer *l, const char *base, const char *rest,
-                              char *text, int *kind)
+                              int owner, char *text, int *kind)
 {
 	size_t n = 0;
 	uint64_t h = START;
@@ -162,7 +172,7 @@ enum pv_layered pv_layer_look(const struct pv_layer *l, const char *base, const 
 			const struct name *at = slot(l, text, n, h);
 			if (!at)
 				return how == PV_OWN_DIRECTORY ? PV_NOT_THERE : PV_UNTOUCHED;
-			*kind = how = at->how;
+			*kind = how = touched(at->how, owner);
 		}
 	if (how == PV_GONE)
 		return PV_NOT_THERE;

@@ -263,8 +263,8 @@ static enum pv_verdict probe(const struct pv_where *w, const char *path, uint64_
 
 /* What do the overlays say of `rest`, a name in the cover?  For what the first of them keeps,
  * `w` is where. */
-static enum pv_verdict through(const struct pv_cover *c, const char *rest, int slash,
-                               struct pv_where *w)
+static enum pv_verdict through(const struct pv_task *t, const struct pv_cover *c,
+                               const char *rest, int slash, struct pv_where *w)
 {
 	char clean[2 * PV_PATH_MAX + 2];
 	size_t base = c->nlayers ? strlen(c->layers[0].base) : 0, n, k;
@@ -272,8 +272,8 @@ static enum pv_verdict through(const struct pv_cover *c, const char *rest, int s
 
 	w->cover = c;
 	for (int i = 0; i < c->nlayers; i++)
-		switch (pv_layer_look(c->layers[i].layer, c->layers[i].base, rest, clean,
-		                      &kind)) {
+		switch (pv_layer_look(c->layers[i].layer, c->layers[i].base, rest, pv_is_owner(t),
+		                      clean, &kind)) {
 		case PV_UNTOUCHED:
 			break;
 		case PV_KEPT:
@@ -314,7 +314,7 @@ static enum pv_verdict absolute(struct pv_task *t, const struct shape *s, const 
 	path += c->length;
 	w->overlaid = c->nlayers > 0;
 	if (w->overlaid && !s->up) {
-		enum pv_verdict verdict = through(c, path, s->slash, w);
+		enum pv_verdict verdict = through(t, c, path, s->slash, w);
 		if (verdict != PV_PLAIN)
 			return verdict;
 	}
@@ -476,14 +476,14 @@ int pv_is_kept(const struct pv_view *v, int domain)
 }
 
 /* Is a directory of the kernel's what the view has under its name there, or a former one? */
-static int stands(const struct pv_cover *c, const char *rest, int kept)
+static int stands(const struct pv_task *t, const struct pv_cover *c, const char *rest, int kept)
 {
 	char clean[2 * PV_PATH_MAX + 2];
 	int kind;
 
 	for (int i = 0; i < c->nlayers; i++) {
 		enum pv_layered found = pv_layer_look(c->layers[i].layer, c->layers[i].base, rest,
-		                                      clean, &kind);
+		                                      pv_is_owner(t), clean, &kind);
 		int is_root = found == PV_ASK && !*clean;
 		if (!i && kept && found == PV_KEPT && kind == PV_OWN_DIRECTORY)
 			return 1;
@@ -519,11 +519,11 @@ static enum pv_verdict overlaid(struct pv_task *t, const struct shape *s, int di
 	if (strlen(name) - strlen(path) - 1 < c->length)
 		return PV_SLOW;           /* the mount is on the way */
 	name[strlen(name) - strlen(path) - 1] = 0;
-	int stale = !stands(c, name + c->length, c->kept == w->domain);
+	int stale = !stands(t, c, name + c->length, c->kept == w->domain);
 	name[strlen(name)] = '/';
 	if (stale)
 		return PV_SLOW;
-	enum pv_verdict verdict = through(c, name + c->length, s->slash || s->dots, w);
+	enum pv_verdict verdict = through(t, c, name + c->length, s->slash || s->dots, w);
 	return verdict == PV_PLAIN && c->kept == w->domain ? PV_SLOW : verdict;
 }
 

@@ -342,7 +342,9 @@ enum pv_touch {              /* how a name is touched */
 	PV_FILE,             /* kept, all of it, under this name: no directory */
 	PV_DIRECTORY,        /* a directory: the kept one has the attributes, others its files, too */
 	PV_OWN_DIRECTORY,    /* a directory that is kept with all that is in it */
-	PV_GONE              /* removed */
+	PV_GONE,             /* removed */
+	PV_CLOSED_DIRECTORY, /* as PV_DIRECTORY, PV_OWN_DIRECTORY, but not everybody may search it: */
+	PV_CLOSED_OWN        /* PV_CUT for who is somebody else in the view, and not root */
 };
 int pv_layer_touch(struct pv_layer *layer, const char *name, int how);
 void pv_layer_forget(struct pv_layer *layer, const char *name);
@@ -440,9 +442,10 @@ int pv_is_clean(uint64_t key);
 void pv_unlinked(uint64_t key);
 void pv_touched_more(void);
 enum pv_layered pv_layer_look(const struct pv_layer *layer, const char *base, const char *rest,
-                              char *text, int *kind);
+                              int owner, char *text, int *kind);
 int pv_layer_how(const struct pv_layer *layer);
 const struct pv_shown *pv_claimed(uint64_t dev, uint64_t ino);
+int pv_is_owner(const struct pv_task *task);
 ssize_t pv_kept_target(const char *path, char *target, size_t size);
 int pv_serve_kept(struct pv_task *t, struct pv_stop *s, struct pv_where *w, int nofollow,
                   int64_t *value);

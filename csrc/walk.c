@@ -26,10 +26,10 @@ struct walk {
 
 /* The kernel's name of what has been reached, when that is what counts there.  NO_LINK: it is
  * none, whatever it is; *own: an overlay keeps it. */
-static int real_name(const struct pv_view *v, const struct walk *k, char *real, int *own)
+static int real_name(const struct pv_task *t, const struct walk *k, char *real, int *own)
 {
 	char clean[2 * PV_PATH_MAX + 2];
-	const struct pv_cover *c = pv_cover_of(v, k->at);
+	const struct pv_cover *c = pv_cover_of(t->view, k->at);
 	int kind;
 
 	*own = 0;
@@ -39,8 +39,8 @@ static int real_name(const struct pv_view *v, const struct walk *k, char *real, 
 	if (!*rest)
 		return NO_LINK;           /* a mount point */
 	for (int i = 0; i < c->nlayers; i++)
-		switch (pv_layer_look(c->layers[i].layer, c->layers[i].base, rest, clean,
-		                      &kind)) {
+		switch (pv_layer_look(c->layers[i].layer, c->layers[i].base, rest,
+		                      pv_is_owner(t), clean, &kind)) {
 		case PV_UNTOUCHED:
 			break;
 		case PV_NOT_THERE:
@@ -65,10 +65,10 @@ static int real_name(const struct pv_view *v, const struct walk *k, char *real, 
 }
 
 /* The target of the link that has been reached: its length. */
-static ssize_t link_at(const struct pv_view *v, struct walk *k, char *target)
+static ssize_t link_at(const struct pv_task *t, struct walk *k, char *target)
 {
 	char real[PV_PATH_MAX];
-	int own, named = real_name(v, k, real, &own);
+	int own, named = real_name(t, k, real, &own);
 
 	if (named < 0)
 		return named;
@@ -84,14 +84,14 @@ static ssize_t link_at(const struct pv_view *v, struct walk *k, char *target)
 }
 
 /* ".." is only what its name says in a directory that can be searched. */
-static int leave(const struct pv_view *v, struct walk *k)
+static int leave(const struct pv_task *t, struct walk *k)
 {
 	char real[PV_PATH_MAX];
 	struct stat st;
 	int own;
 
 	if (k->n) {
-		if (real_name(v, k, real, &own) != 0 || own || stat(real, &st) < 0 ||
+		if (real_name(t, k, real, &own) != 0 || own || stat(real, &st) < 0 ||
 		    !S_ISDIR(st.st_mode) || access(real, X_OK) < 0)
 			return UNKNOWN;
 		while (k->at[--k->n] != '/')
@@ -122,14 +122,14 @@ static int insert(struct walk *k, const char *target, size_t n)
 }
 
 /* Go on by one name; `last`: none comes after it. */
-static int step(const struct pv_view *v, struct walk *k, const char *name, size_t n, int follow)
+static int step(const struct pv_task *t, struct walk *k, const char *name, size_t n, int follow)
 {
 	char target[PV_PATH_MAX];
 
 	if (n == 1 && *name == '.')
 		return *k->next ? 0 : UNKNOWN;
 	if (n == 2 && !strncmp(name, "..", 2))
-		return leave(v, k);
+		return leave(t, k);
 	if (k->n + n + 2 >= sizeof k->at)
 		return UNKNOWN;
 	k->at[k->n] = '/';
@@ -138,7 +138,7 @@ static int step(const struct pv_view *v, struct walk *k, const char *name, size_
 	k->at[k->n] = 0;
 	if (!follow)
 		return 0;
-	ssize_t length = link_at(v, k, target);
+	ssize_t length = link_at(t, k, target);
 	if (length == NO_LINK)
 		return 0;
 	if (length < 0 || ++k->links > LINKS)
@@ -170,7 +170,7 @@ enum pv_verdict pv_walk(struct pv_task *t, const char *start, const char *path, 
 			return PV_SLOW;
 		memcpy(name, k.next + slashes, n);
 		k.next += slashes + n;
-		if (step(t->view, &k, name, n, *k.next || !nofollow) < 0)
+		if (step(t, &k, name, n, *k.next || !nofollow) < 0)
 			return PV_SLOW;
 	}
 	if (slash && k.n + 2 < sizeof k.at)

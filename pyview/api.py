@@ -263,6 +263,8 @@ class Touch(IntEnum):
     DIRECTORY = 3  # a directory whose attributes are those of the kept one; files come from both
     OWN_DIRECTORY = 4  # a directory that is kept with all that is in it
     GONE = 5  # removed
+    CLOSED_DIRECTORY = 6  # as DIRECTORY for its owner, who alone may search it; CUT for others
+    CLOSED_OWN_DIRECTORY = 7  # as OWN_DIRECTORY for its owner, CUT for others
 
 
 class Looks(NamedTuple):

@@ -416,3 +416,14 @@ def test_a_package_is_installed_used_and_removed(view, room):
     assert done.stdout == "vtest runs\n"
     assert done.stderr.count("No such file or directory") == 2
     assert not os.path.exists("/usr/bin/vtest")
+
+
+def test_a_directory_of_its_owner_alone_is_searched_by_nobody_else(view, room):
+    (room / "low/d").chmod(0o700)
+    script = """
+        echo n > d/new && cat d/x d/new; ls d; cd d && cat x ../d/new; cd ..
+        viewsudo -u nobody cat d/x d/new d/none; viewsudo -u nobody ls d; viewsudo cat d/new
+        chmod 755 d; viewsudo -u nobody cat d/x d/new; chmod 600 d; cat d/new"""
+    done = inside(view, room, script, check=False)
+    assert done.stdout.split() == [*"X n new x X n n X n".split()]
+    assert done.stderr.count("Permission denied") == 5

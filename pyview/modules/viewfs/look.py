@@ -134,10 +134,12 @@ class Look(Overlay):
             how = Touch.GONE
         elif not node.directory:
             how = Touch.FILE
-        elif node.redirect is not None or inode.mode & 0o111 != 0o111:
+        elif node.redirect is not None or not inode.mode & stat.S_IXUSR:
             how = Touch.CUT
-        else:
+        elif inode.mode & 0o111 == 0o111:
             how = Touch.OWN_DIRECTORY if node.cut else Touch.DIRECTORY
+        else:
+            how = Touch.CLOSED_OWN_DIRECTORY if node.cut else Touch.CLOSED_DIRECTORY
         self.touches(node.path(), how)
         if inode is None or not stat.S_ISREG(inode.mode):
             self.turned()

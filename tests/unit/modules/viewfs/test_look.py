@@ -37,8 +37,12 @@ def test_the_core_is_told_of_each_touch(two):
     assert touched == [("/d", Touch.DIRECTORY), ("/d/y", Touch.FILE), ("/e", Touch.GONE)]
     st = os.stat(two.low / "d")
     assert (st.st_dev, st.st_ino) in tree.claimed
-    tree.chmod("/d", 0o700)  # not everybody may search it: C does not decide
+    tree.chmod("/d", 0o700)  # not everybody may search it: for others C does not decide
+    assert tree.touched["/d"] is Touch.CLOSED_DIRECTORY
+    tree.chmod("/d", 0o600)
     assert tree.touched["/d"] is Touch.CUT
+    tree.chmod("/d", 0o711)
+    assert tree.touched["/d"] is Touch.DIRECTORY
     tree.unlink("/d/y")
     assert "/d/y" not in tree.touched
 
