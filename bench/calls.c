@@ -7,6 +7,8 @@
  *   getpid  PATH is not used           stat    PATH is stated
  *   open    PATH is opened and closed  read    4 KiB each from a descriptor opened at PATH
  *   write   4 KiB each to PATH (made)  fork    PATH is executed by a forked child and waited for
+ *   first   a byte is written to PATH/N, once; N grows from run to run
+ *   copy    PATH/0 is copied by cp(1) to PATH/copy, once
  *   pread, pwrite  BYTES each (default 4096) of a file or disk that is there, from end to end again
  */
 #include <err.h>
@@ -20,7 +22,7 @@
 #include <unistd.h>
 
 enum { BLOCK = 4096, BIGGEST = 1 << 20, MIN_BATCHES = 5, MAX_BATCHES = 2000 };
-enum { MIN_BATCH = 16, BATCH_BYTES = 4 << 20 };
+enum { ONCE = -2, MIN_BATCH = 16, BATCH_BYTES = 4 << 20 };
 
 static const char *path;
 static int fd = -1;
@@ -77,6 +79,50 @@ static void do_pwrite(void)
 	advance();
 }
 
+/* Before what is done once.  PATH/next says which file is the first that nobody has written to. */
+static char large[4200], copy[4200];
+
+static void prepare_first(void)
+{
+	char name[4200], text[16] = "";
+
+	snprintf(name, sizeof name, "%s/next", path);
+	int next = open(name, O_RDWR | O_CREAT, 0666);
+	if (next < 0 || read(next, text, sizeof text - 1) < 0)
+		err(1, "%s", name);
+	int n = atoi(text);
+	snprintf(large, sizeof large, "%s/%d", path, n);
+	snprintf(text, sizeof text, "%d", n + 1);
+	if (pwrite(next, text, strlen(text), 0) < 0 || close(next) < 0)
+		err(1, "%s", name);
+}
+
+static void prepare_copy(void)
+{
+	snprintf(large, sizeof large, "%s/0", path);
+	snprintf(copy, sizeof copy, "%s/copy", path);
+	unlink(copy);	/* or cp would first have to free it */
+}
+
+static void do_first(void)
+{
+	int opened = open(large, O_RDWR);
+	if (opened < 0 || write(opened, "x", 1) != 1 || close(opened) < 0)
+		err(1, "write %s", large);
+}
+
+static void do_copy(void)
+{
+	int status;
+	pid_t pid = fork();
+	if (pid == 0) {
+		execlp("cp", "cp", "--reflink=auto", large, copy, (char *)NULL);
+		_exit(127);
+	}
+	if (pid < 0 || waitpid(pid, &status, 0) != pid || status != 0)
+		err(1, "cp %s", large);
+}
+
 static void do_fork(void)
 {
 	int status;
@@ -93,7 +139,7 @@ static const struct row {
 	const char *name;
 	void (*call)(void);
 	int batch;	/* calls a batch; long enough for the clock, short enough to fall between noise */
-	int flags;	/* how PATH is opened first, or -1 */
+	int flags;	/* how PATH is opened first, or -1; ONCE: it is prepared, and not repeated */
 } rows[] = {
 	{ "getpid", do_getpid, 500, -1 },
 	{ "stat", do_stat, 200, -1 },
@@ -103,6 +149,8 @@ static const struct row {
 	{ "pread", do_pread, 200, O_RDONLY },
 	{ "pwrite", do_pwrite, 200, O_WRONLY },
 	{ "fork", do_fork, 1, -1 },
+	{ "first", do_first, 1, ONCE },
+	{ "copy", do_copy, 1, ONCE },
 };
 
 static double now(void)
@@ -151,6 +199,11 @@ int main(int argc, char **argv)
 		err(1, "open %s", path);
 	if (fd >= 0 && (end = lseek(fd, 0, SEEK_END)) < 0)
 		err(1, "lseek %s", path);
+	if (row->flags == ONCE) {
+		row->call == do_first ? prepare_first() : prepare_copy();
+		printf("%.1f\n", one_batch(row, 1));
+		return 0;
+	}
 	batch = batch_of(row);
 
 	one_batch(row, batch);	/* warms caches; not counted */

@@ -39,7 +39,9 @@ class Bench:
                 self.notes[column.key] = f"{column.label}: not installed"
                 continue
             try:
-                self._worlds[column.key] = stack.enter_context(World(column.enter, scratch))
+                self._worlds[column.key] = stack.enter_context(
+                    World(column.enter, scratch, root=column.root)
+                )
             except WorldError as error:
                 self.notes[column.key] = f"{column.label}: {error}"
 

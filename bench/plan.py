@@ -24,6 +24,7 @@ TITLE = "times native"
 ELSEWHERE = (
     *("native", "pyview", "unreal", "through", "mincow", "proot", "strace", "bwrap", "twostops"),
 )
+LAYERS = ("cowfs", "overlay", "fuse")  # of the layers' table (layers.py)
 MOUNTED = "mounted"  # a disk is mounted, but what is measured holds no descriptor of it
 
 
@@ -35,10 +36,11 @@ class Size:
     usr: str
     git_files: int
     make_files: int
+    large: int  # MiB
 
 
-FULL = Size("/usr/include", "/usr", 10_000, 10)
-QUICK = Size("/usr/include/linux", "/usr/include", 2_000, 3)
+FULL = Size("/usr/include", "/usr", 10_000, 10, 256)
+QUICK = Size("/usr/include/linux", "/usr/include", 2_000, 3, 32)
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +66,8 @@ class Row:
 class Column:
     """One way to run a command; `enter` is the command line that leads into it, None: not here.
 
-    Its files are under `prefix`; its disks are `disk` with a letter for the braces.
+    Its files are under `prefix`; its disks are `disk` with a letter for the braces.  `root`: it
+    is entered by root, and becomes the ordinary user itself.
     """
 
     key: str
@@ -72,6 +75,7 @@ class Column:
     enter: list[str] | None
     prefix: str = ""
     disk: str = ""
+    root: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,10 +132,15 @@ LIMITS: dict[str, dict[str, float]] = {
         **{"stat": 10.8, "open": 6, "tar": 7, "git": 6, "findsize": 8.4, "make": 2.2},
         **{"python": 1.7, "read": 1.1, "write": 1.1, "getpid": 1.4},
     },
+    "cowfs": {"git": 6, "make": 2.2, "read": 1.1, "write": 1.1, "first": 1.2},
     "through": {"stat": 14, "open": 9, "read": 1.05, "write": 1.05},
     **dict.fromkeys(("raw", "mbr", "cow", "qcow2"), DEVICE),
     MOUNTED: {"read": 1.05, "write": 1.05},
     "start": {"pyview": 3, "lsmod": 2, "insmod": 3},
+}
+# Of one column in times another: what nobody has touched costs no more than through unreal.
+RELATIVE: dict[tuple[str, str], dict[str, float]] = {
+    ("mincow", "unreal"): {"stat": 1.2, "open": 1.2},
 }
 
 
@@ -154,12 +163,18 @@ def rows(scratch: Scratch, size: Size, milliseconds: int) -> list[Row]:
             *(column.prefix + a if a[:1] == "/" else a for a in arguments),
         ]
 
-    plain = (*ELSEWHERE, MOUNTED)
+    def written(column: Column) -> list[str]:
+        """A layer would copy a file that others have written."""
+        own = f"{home}/written" + (f"-{column.key}" if column.key in LAYERS else "")
+        return call("write", own)(column)
+
+    layers = (*ELSEWHERE, *LAYERS)
+    plain = (*layers, MOUNTED)
     micro = [
-        Row("stat", "stat", call("stat", f"{home}/data"), home, None),
-        Row("open", "open+close", call("open", f"{home}/data"), home, None),
+        Row("stat", "stat", call("stat", f"{home}/data"), home, None, columns=layers),
+        Row("open", "open+close", call("open", f"{home}/data"), home, None, columns=layers),
         Row("read", "read 4k", call("read", f"{home}/data"), home, None, columns=plain),
-        Row("write", "write 4k", call("write", f"{home}/written"), home, None, columns=plain),
+        Row("write", "write 4k", written, home, None, columns=plain),
         Row("getpid", "getpid", call("getpid", home), home, None),
         Row("fork", "fork+exec", call("fork", "/bin/true"), home, None),
     ]
@@ -183,6 +198,7 @@ def rows(scratch: Scratch, size: Size, milliseconds: int) -> list[Row]:
             program("git", "status"),
             f"{home}/git",
             seconds=0.3,
+            columns=layers,
         ),
         Row("find", f"`find {size.usr}`", find, home, seconds=0.6, every=2),
         Row("findsize", f"`find {size.usr} -size`", find_sizes, home, seconds=1, every=3),
@@ -192,6 +208,7 @@ def rows(scratch: Scratch, size: Size, milliseconds: int) -> list[Row]:
             program("make", "-B", "-s"),
             f"{home}/project",
             seconds=0.8,
+            columns=layers,
         ),
     ]
 

@@ -64,12 +64,18 @@ class Report:
     def over_limits(self) -> list[str]:
         """One line for each ratio above its limit (plan.LIMITS)."""
         ratios = self.ratios()
-        return [
+        over = [
             f"{column} {row}: {ratios[column][row]:.2f}, limit {limit}"
             for column, limits in plan.LIMITS.items()
             for row, limit in limits.items()
             if ratios.get(column, {}).get(row, 0.0) > limit
         ]
+        for (column, other), limits in plan.RELATIVE.items():
+            for row, limit in limits.items():
+                mine, theirs = (ratios.get(key, {}).get(row, 0.0) for key in (column, other))
+                if theirs and mine / theirs > limit:
+                    over.append(f"{column} {row}: {mine / theirs:.2f} times {other}, limit {limit}")
+        return over
 
     def as_json(self) -> str:
         cells: dict[str, dict[str, list[list[float]]]] = {}

@@ -20,6 +20,7 @@ from contextlib import ExitStack
 from pathlib import Path
 
 import disks
+import layers
 import plan
 import table
 from measure import Bench
@@ -28,9 +29,9 @@ from scratch import Scratch, UserError, ordinary_user
 
 ROOT = Path(__file__).parent.parent
 ROWS = "stat,open,read,write,getpid,fork,python,tar,git,find,findsize,make,start"
-ROWS += ",pread4k,pread64k,pread1m,pwrite4k,ddread,ddwrite,mkfs,fsck"
+ROWS += ",pread4k,pread64k,pread1m,pwrite4k,ddread,ddwrite,mkfs,fsck,first"
 COLUMNS = "native,pyview,unreal,through,mincow,proot,strace,bwrap,twostops"
-COLUMNS += ",raw,mbr,cow,qcow2,mounted"
+COLUMNS += ",cowfs,overlay,fuse,raw,mbr,cow,qcow2,mounted"
 
 
 def main() -> int:
@@ -67,7 +68,11 @@ def measure(options: argparse.Namespace, scratch: Scratch, stack: ExitStack) -> 
     size = plan.QUICK if options.quick else plan.FULL
     milliseconds = 50 if options.quick else 100
     here = plan.Table(plan.TITLE, plan.rows(scratch, size, milliseconds), plan.columns(scratch))
-    every = [here, disks.table(scratch, milliseconds, here)]
+    every = [
+        here,
+        layers.table(scratch, size, here),
+        disks.table(scratch, milliseconds, here),
+    ]
     tables = [one for table in every if (one := table.asked(options.rows, options.columns)).rows]
     starts = plan.starts(scratch, here.columns) if "start" in options.rows else []
     needed = {"native", *(start.inside for start in starts)}
@@ -82,6 +87,8 @@ def measure(options: argparse.Namespace, scratch: Scratch, stack: ExitStack) -> 
         scratch.make_git(size.git_files)
     if "make" in rows:
         scratch.make_project(size.make_files)
+    large = layers.large_files(options.rounds) if "first" in rows else 0
+    layers.make(scratch, list(columns), size, large)
     if any(one.title == disks.TITLE for one in tables):
         disks.make(scratch, [key for key, column in columns.items() if column.disk], size.includes)
     bench = Bench(scratch, list(columns.values()), stack)

@@ -27,8 +27,10 @@ class WorldError(Exception):
 class World:
     """The agent in a world.  Also a context manager; leaving it ends the world."""
 
-    def __init__(self, enter: Sequence[str], scratch: Scratch) -> None:
+    def __init__(self, enter: Sequence[str], scratch: Scratch, *, root: bool = False) -> None:
         """Start `enter` (may be empty: native) with the agent as its command.
+
+        `root`: `enter` becomes the ordinary user itself.
 
         Errors: WorldError.
         """
@@ -45,7 +47,7 @@ class World:
                 bufsize=0,
                 cwd=scratch.root,
                 env=scratch.environment(),
-                **scratch.identity,
+                **({} if root else scratch.identity),
             )
         except OSError as error:
             raise WorldError(str(error)) from None

@@ -28,10 +28,13 @@ def run() -> Iterator[Any]:
 
 @pytest.fixture(scope="module")
 def tables(run) -> list[Any]:
-    scratch = SimpleNamespace(root=Path("/scratch"), python="/usr/bin/python3")
+    scratch = SimpleNamespace(
+        root=Path("/scratch"), python="/usr/bin/python3", identity={"user": 1, "group": 2}
+    )
     rows, columns = run.plan.rows(scratch, run.plan.QUICK, 50), run.plan.columns(scratch)
     here = run.plan.Table(run.plan.TITLE, rows, columns)
-    return [here, run.disks.table(scratch, 50, here)]
+    layers = run.layers.table(scratch, run.plan.QUICK, here)
+    return [here, layers, run.disks.table(scratch, 50, here)]
 
 
 def asked(tables, rows, columns) -> list[tuple[list[str], list[str]]]:
@@ -53,6 +56,7 @@ def test_every_row_is_measured_in_columns_of_its_table(tables) -> None:
         for row in one.rows:
             assert row.columns[0] == keys[0] == "native"
             assert len(set(keys).intersection(row.columns)) > 1
+            assert one is tables[0] or set(keys).intersection(row.columns) - {"native", "mincow"}
 
 
 def test_every_limit_is_of_something_measured(run, tables) -> None:
@@ -61,11 +65,13 @@ def test_every_limit_is_of_something_measured(run, tables) -> None:
     for column, limits in run.plan.LIMITS.items():
         if column != "start":
             assert {(column, row) for row in limits} - no_such <= cells
+    for pair, limits in run.plan.RELATIVE.items():
+        assert {(column, row) for column in pair for row in limits} <= cells
 
 
 def test_every_column_has_its_own_disks(tables) -> None:
-    rows = {row.key: row for row in tables[1].rows}
-    columns = {column.key: column for column in tables[1].columns}
+    rows = {row.key: row for row in tables[2].rows}
+    columns = {column.key: column for column in tables[2].columns}
     shown = {key: rows["mkfs"].argv(column)[1:] for key, column in columns.items()}
     assert shown == {
         "native": ["-F", "/scratch/native/c"],
@@ -81,16 +87,49 @@ def test_every_column_has_its_own_disks(tables) -> None:
 def test_a_row_and_a_column_that_would_be_empty_are_left_out(tables) -> None:
     assert asked(tables, "stat,read,mkfs", "native,raw,qcow2") == [
         ([], []),
+        ([], []),
         (["mkfs"], ["native", "raw"]),
     ]
     assert asked(tables, "stat,read,mkfs", "pyview,mounted") == [
         (["stat", "read"], ["pyview"]),
+        ([], []),
         (["mkfs", "read"], ["mounted"]),
+    ]
+    assert asked(tables, "stat,first", "native,cowfs") == [
+        ([], []),
+        (["stat", "first"], ["native", "cowfs"]),
+        ([], []),
     ]
 
 
 def test_native_alone_is_shown_when_nothing_else_is_asked_for(tables) -> None:
-    assert asked(tables, "read", "native") == [(["read"], ["native"]), (["read"], ["native"])]
+    assert asked(tables, "read", "native") == [(["read"], ["native"])] * 3
+
+
+def test_each_first_write_has_a_file_of_its_own(run, tables, monkeypatch, tmp_path) -> None:
+    first = {row.key: row for row in tables[1].rows}["first"]
+    columns = {column.key: column for column in tables[1].columns}
+    for rounds in range(1, 12):
+        times = sum(number % first.every == 0 for number in range(rounds))
+        assert run.layers.large_files(rounds) == times
+    assert first.argv(columns["native"])[1:] == ["copy", "/scratch/large"]
+    assert first.argv(columns["overlay"])[1:] == ["first", "/scratch/large"]
+
+
+@pytest.mark.needs("cc")
+def test_a_first_write_is_one_byte_of_the_next_file(tmp_path) -> None:
+    calls, large = tmp_path / "calls", tmp_path / "large"
+    subprocess.run(["cc", "-o", calls, BENCH / "calls.c"], check=True)
+    large.mkdir()
+    for number in range(2):
+        (large / str(number)).write_bytes(b"abc")
+    for done in (1, 2):
+        for row in ("copy", "first"):
+            said = subprocess.run([calls, row, large], capture_output=True, check=True)
+            assert float(said.stdout) > 0
+        contents = [(large / str(number)).read_bytes() for number in range(2)]
+        assert contents == [b"xbc"] * done + [b"abc"] * (2 - done)
+    assert subprocess.run([calls, "first", large], capture_output=True).returncode == 1
 
 
 @pytest.mark.needs("mkfs.ext4", "sfdisk", "qemu-img")
