@@ -118,16 +118,16 @@ class Links(Small):
 
     def __init__(self, below: Tree, place: str, own: Callable[[], Mapping[str, Link]]) -> None:
         self.below, self.place, self.own = below, place, own
-        super().__init__(self._all)
+        super().__init__(lambda: self.own())
 
-    def _all(self) -> Entry:
-        return {**dict.fromkeys(self._names(), ""), **self.own()}
-
-    def _names(self) -> list[str]:
+    def listdir(self, path: str) -> list[str]:
+        if path != "/":
+            return super().listdir(path)
         try:
-            return self.below.listdir(self.place)
+            names = self.below.listdir(self.place)
         except OSError:
-            return []
+            names = []
+        return list(dict.fromkeys((*names, *self.own())))
 
     def lstat(self, path: str) -> os.stat_result:
         if path == "/" or path[1:] in self.own():
