@@ -12,6 +12,9 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#define SECTOR 512
+#define ADVICES 6            /* POSIX_FADV_NORMAL to POSIX_FADV_NOREUSE */
+
 /* All the bytes of a file that nobody writes; 0, or -ENOMEM. */
 int pv_known_text(struct pv_linear *l, const char *text, size_t length)
 {
@@ -57,10 +60,29 @@ static int answered(const struct pv_linear *l, const struct pv_stop *s, int64_t 
 {
 	for (unsigned i = 0; i < l->nanswers; i++) {
 		const struct pv_answer *a = &l->answers[i];
-		if (a->request == (uint32_t)s->args[1])
-			return stored(s->tid, s->args[2], a->bytes, a->length, value);
+		if (a->request != (uint32_t)s->args[1])
+			continue;
+		stored(s->tid, s->args[2], a->bytes, a->length, value);
+		if (a->error)
+			*value = -a->error;
+		return 1;
 	}
 	return 0;
+}
+
+/* fallocate(2) that makes bytes of a device zero: as good as to write them. */
+static int zeroed(const struct pv_linear *l, const struct pv_stop *s, int64_t *value)
+{
+	int64_t at = (int64_t)s->args[2], length = (int64_t)s->args[3], end;
+	int mode = (int)s->args[1];
+
+	if (l->fd < 0 || l->size < 0 || !(l->how & PV_WRITES) || at < 0 || length <= 0 ||
+	    __builtin_add_overflow(at, length, &end) || end > l->size || (at | length) % SECTOR)
+		return 0;
+	if ((mode & ~FALLOC_FL_KEEP_SIZE) != FALLOC_FL_ZERO_RANGE)
+		return 0;
+	*value = 0;
+	return fallocate(l->fd, mode | FALLOC_FL_KEEP_SIZE, l->start + at, length) == 0;
 }
 
 /* Answer a call that asks an open file for what is known; 0: it is not. */
@@ -80,6 +102,12 @@ int pv_known_call(const struct pv_linear *l, const struct pv_stop *s, int64_t *v
 			return 0;
 		*value = fsync(l->fd) < 0 ? -errno : 0;
 		return 1;
+	case SYS_fadvise64:              /* advice is heard and not needed */
+		*value = 0;
+		return l->flags >= 0 && !(l->flags & O_PATH) && (int64_t)s->args[2] >= 0 &&
+		       (uint32_t)s->args[3] < ADVICES;
+	case SYS_fallocate:
+		return zeroed(l, s, value);
 	}
 	return 0;
 }

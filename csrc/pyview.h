@@ -314,6 +314,7 @@ enum { PV_ANSWER = 16 };
 struct pv_answer {           /* to ioctl(2) */
 	uint32_t request;
 	uint32_t length;     /* of what is stored where the argument points to, bytes */
+	int32_t error;       /* 0, or the errno that it gets */
 	unsigned char bytes[16];     /* PV_ANSWER */
 };
 int pv_known_text(struct pv_linear *linear, const char *text, size_t length);

@@ -506,12 +506,13 @@ class Known(NamedTuple):
     """What a file says of itself beforehand, so that the core need not ask each time.
 
     stat     its attributes, until chmod, chown or utime is asked of its tree, or an ioctl of it
-    answers  requests of ioctl that do nothing but store these bytes, 16 at most, until another one
+    answers  requests of ioctl that do nothing but store these bytes, 16 at most, or get this errno,
+             until another one
     text     all its bytes: nobody writes it
     """
 
     stat: os.stat_result | None = None
-    answers: tuple[tuple[int, bytes], ...] = ()
+    answers: tuple[tuple[int, bytes | int], ...] = ()
     text: bytes | None = None
 
 

@@ -23,7 +23,7 @@ from pyview.openfile import Map as Bytes
 FIRST, WIDEST = 1 << 20, 64 << 20  # bytes of a file that are asked for at once
 MANY = 512  # extents told at once
 NOTHING = (-1, -1)
-_ANSWER = struct.Struct(f"=II{core.ANSWER}s")
+_ANSWER = struct.Struct(f"=IIi{core.ANSWER}s")
 
 #: Calls the question; None when the file's author made a mistake, which is logged.
 Asked = Callable[[OpenFile, str, Callable[[], Any]], Any]
@@ -194,8 +194,9 @@ def _said(opened: OpenFile) -> Said | None:
     if found is None:
         return None
     stat, answers, text = found
-    if any(len(stored) > core.ANSWER for _, stored in answers):
-        raise ValueError(f"{answers} are too long")
+    for _, told in answers:
+        if len(told) > core.ANSWER if isinstance(told, bytes) else not 0 < told < 134:
+            raise ValueError(f"{told!r} is no answer")
     if text is not None and not isinstance(text, bytes):
         raise TypeError(f"{text!r} are no bytes")
     looks = b"" if stat is None else pack_stat(completed(stat, opened.mount, opened.rest))
@@ -203,5 +204,10 @@ def _said(opened: OpenFile) -> Said | None:
 
 
 @lru_cache(maxsize=256)
-def _packed(answers: tuple[tuple[int, bytes], ...]) -> bytes:
-    return b"".join(_ANSWER.pack(request, len(stored), stored) for request, stored in answers)
+def _packed(answers: tuple[tuple[int, bytes | int], ...]) -> bytes:
+    return b"".join(
+        _ANSWER.pack(request, len(told), 0, told)
+        if isinstance(told, bytes)
+        else _ANSWER.pack(request, 0, told, b"")
+        for request, told in answers
+    )

@@ -17,8 +17,8 @@ import sys
 BLKGETSIZE64, BLKDISCARD = 0x80081272, 0x1277
 SIZES = (1, 511, 512, 4096, 4097, 30000, 65536, 1 << 20)
 OPERATIONS = (
-    *["write"] * 8, *["again"] * 6, *["read"] * 14, "readv", "sync", "discard", "punch", "map",
-    "reopen", "append", "end",
+    *["write"] * 8, *["again"] * 6, *["read"] * 14, "readv", "sync", "discard", "punch", "zero",
+    "map", "reopen", "append", "end",
 )  # fmt: skip
 
 
@@ -93,11 +93,19 @@ class Moves:
             self.model[at:end] = os.pread(self.fds[0], end - at, at)  # it may be anything
 
     def do_punch(self, fd, at, end):
+        self.cleared(fd, at, end, 3)  # PUNCH_HOLE | KEEP_SIZE
+
+    def do_zero(self, fd, at, end):
+        self.cleared(fd, at, end, self.chance.choice((16, 17)))  # ZERO_RANGE, and KEEP_SIZE
+
+    def cleared(self, fd, at, end, mode):
+        libc = ctypes.CDLL(None, use_errno=True)
         at, end = at // 512 * 512, end // 512 * 512
-        if at < end:
-            libc = ctypes.CDLL(None, use_errno=True)
-            assert libc.fallocate(fd, 3, ctypes.c_int64(at), ctypes.c_int64(end - at)) == 0
-            self.model[at:end] = bytes(end - at)
+        for size, error in ((end - at + 1, errno.EINVAL), (end - at, 0)):
+            if at < end < len(self.model):  # what is too long is cut
+                done = libc.fallocate(fd, mode, ctypes.c_int64(at), ctypes.c_int64(size))
+                assert (done, ctypes.get_errno() if done else 0) == (-bool(error), error)
+                self.model[at:end] = self.model[at:end] if error else bytes(end - at)
 
     def do_map(self, fd, at, end):
         at = at // 4096 * 4096

@@ -389,6 +389,11 @@ os.chmod("/dev/hda", 0o600); assert len(set(look())) == 1; print(look()[0][0])
 os.fchmod(two, 0o640); assert len(set(look())) == 1; print(look()[0][0])
 os.utime("/dev/hda", ns=(5, 6_000_000_007)); assert len(set(look())) == 1; print(look()[0][4])
 os.utime(two, ns=(5, 8_000_000_009)); assert len(set(look())) == 1; print(look()[0][4])
+for request in (0x5331, 0x5395, 0x80280215, 0x1234):
+    try: get(one, request)
+    except OSError as e: print(e.errno)
+libc = __import__("ctypes").CDLL(None)
+print(*(libc.posix_fadvise(one, 0, length, advice) for length, advice in ((0, 1), (0, 6), (-1, 0))))
 path = os.open("/dev/hda", os.O_PATH)
 print(oct(fcntl.fcntl(path, fcntl.F_GETFL)))
 for call in (lambda: get(path, 0x80081272), lambda: os.fsync(path)):
@@ -407,7 +412,9 @@ for call in (lambda: get(path, 0x80081272), lambda: os.fsync(path)):
         "0o100002 0o104002",
         "0o104002",
         "('0o60660', True, 768, 0)",
-        *("0o60600", "0o60640", "6000000007", "8000000009", "0o10000000", "9", "9"),
+        *("0o60600", "0o60640", "6000000007", "8000000009"),
+        *("25", "25", "25", "25", "0 22 22"),
+        *("0o10000000", "9", "9"),
     ]
 
 

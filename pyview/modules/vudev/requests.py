@@ -22,6 +22,10 @@ if TYPE_CHECKING:
 SECTOR = 512  # bytes
 HEADS, SECTORS = 255, 63  # the geometry that every partitioning program takes for granted
 LONGEST_REQUEST = 2560  # sectors
+#: What libblkid and mkfs.vfat ask to find out whether it is a CD, a loop device or a floppy disk:
+#: CDROM_GET_CAPABILITY, CDROM_DRIVE_STATUS, CDROM_LAST_WRITTEN, LOOP_GET_STATUS64, FDGETFDCSTAT
+#: and FDGETPRM.
+_ASKED_OF_OTHERS = (0x5331, 0x5326, 0x5395, 0x4C05, 0x80280215, 0x80200204)
 SOFT_BLOCKS = (512, 1024, 2048, 4096)  # bytes
 IDENTITY = struct.Struct("=2xH2xH2xHH6x20s6x8s40s5xB20xI76xQ304x")  # struct hd_driveid, 512 bytes
 HDIO_GET_IDENTITY, SCSI_IOCTL_GET_IDLUN = 0x030D, 0x5382
@@ -40,12 +44,12 @@ def answer(disk: Disk, request: int, data: bytes) -> bytes:
     if request in _ANSWERS:
         return _ANSWERS[request](disk, data)
     for told, stored in known(disk):
-        if told == request:
+        if told == request and isinstance(stored, bytes):
             return stored
     raise refuse(errno.ENOTTY)
 
 
-def known(disk: Disk) -> tuple[tuple[int, bytes], ...]:
+def known(disk: Disk) -> tuple[tuple[int, bytes | int], ...]:
     """What is always answered so, until some other request is made."""
     return _known(disk.size(), disk.read_only(), disk.read_ahead, disk.soft_block, disk.sequence)
 
@@ -53,9 +57,10 @@ def known(disk: Disk) -> tuple[tuple[int, bytes], ...]:
 @lru_cache(maxsize=64)
 def _known(
     size: int, read_only: bool, read_ahead: int, soft_block: int, sequence: int
-) -> tuple[tuple[int, bytes], ...]:
+) -> tuple[tuple[int, bytes | int], ...]:
     return (
         *_CONSTANT.items(),
+        *((request, errno.ENOTTY) for request in _ASKED_OF_OTHERS),
         (ioctl.BLKGETSIZE64, _long(size)),
         (ioctl.BLKGETSIZE, _long(size // SECTOR)),
         (ioctl.BLKROGET, _int(read_only)),
