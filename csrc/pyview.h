@@ -154,6 +154,7 @@ struct pv_task {
 	int exec_domain;     /* where the program being exec'ed lies */
 	int exec_place;      /* and its number in a virtual tree */
 	uint64_t seen;       /* the number of its last stop */
+	uint8_t fresh;       /* which is its first: it was in no call before */
 	struct pv_task *next;
 };
 

@@ -141,6 +141,7 @@ int pv_seize(int pid, struct pv_view *view)
 	if (!first)
 		first = pid;
 	t->view = view;
+	pv_seen(t);                  /* not newborn: it may be in a call */
 	pv_task_place(t);
 	return 0;
 }
@@ -260,10 +261,11 @@ static void note_program(const struct pv_task *t)
 
 static int executed(struct pv_task *t, struct pv_stop *s)
 {
-	unsigned long old = 0;
+	unsigned long old = (unsigned long)t->tid;
 	int maps;
 
-	ptrace(PTRACE_GETEVENTMSG, t->tid, 0, &old);
+	if (t->mm->refs > 1 || !t->placed)   /* else it is nobody's thread */
+		ptrace(PTRACE_GETEVENTMSG, t->tid, 0, &old);
 	pv_task_exec(t, (int)old, &maps);
 	note_program(t);
 	s->value = maps;
@@ -354,7 +356,7 @@ static int job_control(struct pv_task *t, struct pv_stop *s, int signal)
 		return PV_NONE;
 	}
 	t->stopped = (uint8_t)group;
-	if (!group)
+	if (!group && !t->fresh)
 		pv_undisturbed(t, 0, 0);
 	if (t->watched || t->debug & PV_TRACEE)
 		return report(s, group ? PV_GROUP : PV_TRAP, t->tid, signal);
@@ -373,6 +375,7 @@ static int stopped(int tid, int status, struct pv_stop *s)
 		return PV_NONE;
 	}
 	t->stopped = 0;
+	t->fresh = !t->seen;
 	pv_seen(t);
 	if (t->debug)
 		pv_follow(tid);
@@ -527,6 +530,8 @@ static int next(struct pv_stop *s, int milliseconds)
 		look |= (rung & PV_KNOCK) != 0;
 		if ((kind = children(s, one)))
 			return kind;
+		if (one && pv_births_awaited())
+			continue;            /* what is pending decides when it is all known */
 		if (!look && stops) {
 			if (pv_sleep(listeners ? listener_sum : -1))
 				more = 1;

@@ -7,7 +7,7 @@
 #include <sched.h>
 #include <sys/prctl.h>
 
-#define ROUNDS 60
+#define ROUNDS 150
 
 static char *place;
 
