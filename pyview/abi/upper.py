@@ -12,6 +12,9 @@ extended attributes of its own, so it survives a rename and is shared by hard li
     user.view.w    this empty file is a whiteout, where mknod(2) was refused
     user.view.x.N  the attribute N, of another name space than user
 
+Where the file system has no attributes of users, they are in a log instead: .-/labels
+(pyview/modules/viewfs/sidecar.py).
+
 A whiteout is a character device 0:0.  Symbolic links and special files are regular files (of a
 link, the data is its target).  UPPER/.- is the view's own: locks, the index, files being made.
 Source: overlayfs.rst of the kernel, which has the same ideas.
@@ -22,6 +25,7 @@ from __future__ import annotations
 import stat
 
 OWN = b".-"  # hidden at the root of the upper, and nowhere else
+LABELS = b"labels"  # in OWN: what the attributes would say, where the file system has none
 OTHERS = OWN + b"/others"  # what a program of the view keeps there is no affair of the view's
 INDEX = b".-/i"
 

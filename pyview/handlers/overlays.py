@@ -330,18 +330,23 @@ def change(
             os.close(mine)
     if operation in ("getxattr", "listxattr"):
         return False, None
-    where = _named_by(caller, fd)
-    if where is None:
+    try:
+        name = caller.file_name(fd)
+    except OSError:
         return _change_hidden(caller, fd, operation, *values)
-    if where.overlay is None:
+    cover = cover_of(caller.view, name)
+    if not cover.layers:
         return False, None
-    overlay, path = act(caller, where)
+    path = cover.inner(name)
+    for overlay, _ in cover.layers:
+        overlay.who = caller.for_whom()
+    overlay = cover.layers[0].overlay
     if overlay.attempts(path):
         value = yield Redirect({})
         if value >= 0 or not overlay.goes_on(-value):
             return True, value
-    method: Callable[..., Any] = getattr(where.tree, operation)
-    return True, method(where.rest, *values)
+    method: Callable[..., Any] = getattr(overlay, operation)
+    return True, method(path, *values)
 
 
 def _change_hidden(caller: Caller, fd: int, operation: str, *values: Any) -> tuple[bool, Any]:
@@ -367,15 +372,6 @@ def _is_at(name: str, st: os.stat_result) -> bool:
         return os.path.samestat(os.lstat(name), st)
     except OSError:
         return False
-
-
-def _named_by(caller: Caller, fd: int) -> Found | None:
-    """The name that a real descriptor's file has in the view; None when it has none."""
-    try:
-        name = caller.file_name(fd)
-        return caller.resolve(AT_FDCWD, name, follow=False)
-    except OSError:
-        return None
 
 
 def by_descriptor(caller: Caller, fd: int, at: int) -> Handler | Verdict | None:

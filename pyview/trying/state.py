@@ -107,13 +107,30 @@ class Directory:
     def begin(self, command: list[str], layers: list[str]) -> None:
         """A command is about to run in it."""
         os.makedirs(self.own(b"i"), 0o700, exist_ok=True)
+        self._probe_attributes()
         self.about |= {"command": command, "layers": layers, "status": None, "running": True}
         self.save()
         self.about["stamp"] = os.stat(self.own(ABOUT)).st_ctime_ns
         self.about["first"] = self.about["first"] or self.about["stamp"]
         self.save()
 
+    def _probe_attributes(self) -> None:
+        """Errors: EOPNOTSUPP where the view would keep them in a log, which is not read here."""
+        beside = os.path.lexists(self.own(upper.LABELS))
+        try:
+            os.setxattr(self.own(b"i"), upper.WHITEOUT, b"")
+            os.removexattr(self.own(b"i"), upper.WHITEOUT)
+        except OSError as error:
+            if error.errno != errno.EOPNOTSUPP:
+                raise
+            beside = True
+        if beside:
+            why = "its file system has no extended attributes (user_xattr), which vutry needs"
+            raise OSError(errno.EOPNOTSUPP, why, os.fsdecode(self.raw))
+
     def top(self) -> Upper:
+        if os.path.lexists(self.own(upper.LABELS)):
+            self._probe_attributes()
         return Upper(self.raw)
 
     def lower(self) -> Tree:

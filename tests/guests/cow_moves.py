@@ -22,7 +22,11 @@ OPERATIONS = (
     *["symlink"] * 3, *["chmod"] * 3, *["chown"] * 3, *["utime"] * 2, *["setxattr"] * 2,
     "removexattr", *["mknod"] * 2, *["list"] * 2, *["read"] * 2, "readlink", *["stat"] * 2,
     "rmtree", "exchange", "noreplace", "access", "fchmod", "unnamed", "turned",
+    *["hold"] * 3, *["held"] * 5,
 )  # fmt: skip
+
+
+OPEN = {}  # descriptors that stay open, by the directory
 
 
 def a_path(chance):
@@ -68,6 +72,10 @@ def perform(base, what, one, other, number, data):
     if what in ("read", "append", "write", "cut", "fchmod") and special:
         return "special"
     try:
+        if what == "hold":
+            return hold(base, p)
+        if what == "held":
+            return held(base, number)
         return _OPERATIONS[what](p, q, other, number, data)
     except OSError as error:
         return errno.errorcode.get(error.errno, str(error))
@@ -121,6 +129,22 @@ def turned(path, number):
             if entry.inode() != os.lstat(path).st_ino and os.path.lexists(entry.path):
                 assert entry.inode() == os.lstat(entry.path).st_ino, entry.path
     return sorted(found)
+
+
+def hold(base, path):
+    if stat.S_ISREG(os.stat(path).st_mode):
+        OPEN.setdefault(base, []).append(os.open(path, os.O_RDONLY))
+
+
+def held(base, number):
+    """What a file shows that was opened some time ago, also after its name has gone."""
+    if base not in OPEN:
+        return None
+    fd = OPEN[base][number % len(OPEN[base])]
+    if number % 3 == 0:
+        os.fchmod(fd, MODES[number % 5])
+    st = os.fstat(fd)
+    return os.pread(fd, 2000, 0), oct(st.st_mode), st.st_uid, st.st_gid, st.st_size
 
 
 _OPERATIONS = {

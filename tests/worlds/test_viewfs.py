@@ -229,6 +229,64 @@ def test_an_upper_that_cannot_be_used(view, room):
     assert "damaged attribute" in done.stderr
 
 
+def without_attributes(view: World, room: Path) -> World:
+    """A view in whose mount name space `room/up` is a ramfs: it has no extended attributes."""
+    user = 'unshare -U --map-user=1000 --map-group=1000 "$@"'  # root no more
+    script = f"mount -t ramfs none {room}/up && exec {user}"
+    launcher = ("unshare", "-rm", "sh", "-c", script, "sh")
+    return World("ramfs", launcher, home=view.home)
+
+
+@pytest.mark.needs("userns")
+def test_an_upper_without_attributes_keeps_them_beside(view, room):
+    """What is changed is there again, also after the core was killed in the middle of it."""
+    os.link(room / "low/a", room / "low/a2")
+    before = seen(room / "low")
+    begin = f"vu_insmod viewfs && mount -t viewfs -o cow {room}/up {room}/low || exit 9\n"
+    for name, script in {
+        "change": """rm d/x; mv e g; chown 3:4 a; chmod 751 a; ln -s there l; mknod n c 1 3
+            setfattr -n user.c -v "red blue" a
+            mkdir d/new; rmdir d/new; mkdir d/new; mkfifo p; rm g/f/y""",
+        "show": """ls -A . d g g/f; stat -c "%n %F %a %u %g %h" a a2 l n p d/new
+            getfattr -d a2""",
+        "die": """for i in $(seq 50); do echo $i >k$i; chmod 640 k$i; done
+            kill -9 $(readlink /proc/self/pyview)""",
+        "count": "ls | grep -c k; stat -c %a k* | sort | uniq -c",
+    }.items():
+        (room / name).write_text(f"{begin} cd {room}/low\n{script}\n")
+    runs = "".join(f"{view.launcher[0]} -N -- sh {room}/{name} 2>/dev/null || true\n"
+                   for name in ("change", "show", "show", "die", "count"))  # fmt: skip
+    done = without_attributes(view, room).run(runs, cwd=room, timeout=100)
+    lines = done.stdout.splitlines()
+    assert seen(room / "low") == before
+    half = lines.index("50") // 2
+    assert lines[:half] == lines[half : 2 * half]
+    for line in (
+        "a regular file 751 3 4 2", "a2 regular file 751 3 4 2", "l symbolic link 777 1000 1000 1",
+        "n character special file 644 1000 1000 1", "p fifo 644 1000 1000 1", 'user.c="red blue"',
+    ):  # fmt: skip
+        assert line in lines, done.stdout
+    assert lines[2 * half :] == ["50", "     50 640"]
+
+
+@pytest.mark.needs("userns")
+def test_random_moves_without_attributes(view, native, tmp_path):
+    for name in ("up", "low"):
+        (tmp_path / name).mkdir()
+    native.run([sys.executable, GUEST, "make", tmp_path / "low", "5"])
+    subprocess.run(["cp", "-a", tmp_path / "low", tmp_path / "plain"], check=True)
+    before = seen(tmp_path / "low")
+    mount = f"vu_insmod viewfs && mount -t viewfs -o cow {tmp_path}/up {tmp_path}/low &&"
+    moves = " && ".join(
+        f"{view.launcher[0]} -N -- sh -c '{mount} cd {tmp_path} && {sys.executable} {GUEST} plain"
+        f" low 5.{turn} 100'"
+        for turn in range(3)
+    )
+    done = without_attributes(view, tmp_path).run(moves, cwd=tmp_path, timeout=100, check=False)
+    assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-2000:]
+    assert seen(tmp_path / "low") == before
+
+
 @pytest.mark.needs("userns")
 def test_a_full_disk_says_so_and_loses_nothing(view, room):
     script = f"""

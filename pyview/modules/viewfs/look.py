@@ -8,9 +8,9 @@ import os
 import stat
 from typing import Any, NamedTuple
 
-from pyview.abi.upper import FOREIGN as FOREIGN_NAMES
-from pyview.abi.upper import OTHERS, is_own
 from pyview.api import Looks, Named, Overlay, Shown, Touch, Tree, refuse
+from pyview.modules.viewfs.labels import names_in, value_in
+from pyview.modules.viewfs.special import device_for, pipe_for
 from pyview.modules.viewfs.upper import PRIVATE, Inode, Node, Upper
 
 FOREIGN = 1 << 62  # in the inode number of what lies on another file system than the lower
@@ -220,9 +220,8 @@ class Look(Overlay):
 
     def copy_of(self, inode: Inode) -> str | None:
         """The kernel's name of what an object is to the upper; None: it has no name any more."""
-        node = inode.node
-        if node is not None and (node.parent is not None or node is self.root):
-            return self.upper.name(node) or "/"
+        if inode.node is not None:
+            return self.upper.name(inode.node) or "/"
         return self.upper.index(inode.shown) if inode.indexed else None
 
     def stat_of(self, where: Where, path: str) -> os.stat_result:
@@ -292,36 +291,10 @@ class Look(Overlay):
             stray = node.parent is None and node is not self.root
             return Shown(self.real_of(node) if stray else self.upper.full(node), True, True)
         if kind == stat.S_IFIFO:
-            return Shown(self._pipe(inode), True)
+            return Shown(pipe_for(self.upper, inode), True)
         if kind in (stat.S_IFCHR, stat.S_IFBLK):
-            return Shown(self._device(inode), True)
+            return Shown(device_for(self.world, inode), True)
         return Shown(None, True)
-
-    def _pipe(self, inode: Inode) -> str:
-        """A FIFO of the kernel for one that only has its attributes here."""
-        name = self.upper.private(f"p{inode.key[1]:x}")
-        try:
-            os.mkfifo(name, 0o600)
-        except FileExistsError:
-            pass
-        return name
-
-    def _device(self, inode: Inode) -> str | None:
-        """The real user's device with these numbers, if there is one."""
-        kind = "char" if stat.S_ISCHR(inode.mode) else "block"
-        number = f"{os.major(inode.rdev)}:{os.minor(inode.rdev)}"
-        for name in (f"/dev/{kind}/{number}", _WELL_KNOWN.get((kind, number), "/dev/null")):
-            try:
-                st = self.world.lstat(name)
-                if stat.S_ISLNK(st.st_mode):
-                    there = os.path.join(os.path.dirname(name), self.world.readlink(name))
-                    name = os.path.normpath(there)
-                    st = self.world.lstat(name)
-            except OSError:
-                continue
-            if (st.st_rdev, stat.S_IFMT(st.st_mode)) == (inode.rdev, stat.S_IFMT(inode.mode)):
-                return self.world.real(name)
-        return None
 
     def lstat(self, path: str) -> os.stat_result:
         return self.stat_of(self.find(path), path)
@@ -364,7 +337,7 @@ class Look(Overlay):
             return self.below.getxattr(where.lower or "/", name)
         if where.node is None or where.node.inode is None:
             raise refuse(errno.ENOENT, path)
-        return value_in(self.real_of(where.node), where.node.inode, name)
+        return value_in(self.upper.labels, self.real_of(where.node), where.node.inode.mode, name)
 
     def listxattr(self, path: str) -> list[str]:
         where = self.find(path)
@@ -372,7 +345,7 @@ class Look(Overlay):
             return self.below.listxattr(where.lower or "/")
         if where.node is None or where.node.inode is None:
             raise refuse(errno.ENOENT, path)
-        return names_in(self.real_of(where.node), where.node.inode)
+        return names_in(self.upper.labels, self.real_of(where.node), where.node.inode.mode)
 
     # -- directories ---------------------------------------------------------------------------
     def listdir(self, path: str) -> list[str]:
@@ -446,71 +419,11 @@ class Look(Overlay):
             raise
         return True
 
-    # -- descriptors ---------------------------------------------------------------------------
-    def here(self, path: str) -> str | None:
-        if self._shows(path, path):
-            return path
-        for node in self.root.all():
-            top = node.redirect
-            if top is not None and (path == top or path.startswith(top + "/")):
-                name = node.path() + path[len(top) :]
-                if self._shows(name, path):
-                    return name
-        try:
-            st = self.below.lstat(path)
-        except OSError:
-            return None
-        inode = self.copies.get((st.st_dev, st.st_ino))
-        if inode is not None and inode.node is not None and inode.node.parent is not None:
-            return inode.node.path()
-        return None
-
-    def _shows(self, path: str, lower: str) -> bool:
-        """Whether what is `lower` below is seen under this name."""
-        try:
-            where = self.find(path)
-        except OSError:
-            return False
-        return (where.lower or "/") == lower and not (where.node is not None and where.node.cut)
-
-    def inode_of(self, fd: int) -> tuple[os.stat_result, Inode | None]:
-        """What a descriptor is open for; None when it is no file of this tree's.
-
-        What was removed leaves its number to the next file that is made, anywhere: the name tells.
-        """
-        st = os.fstat(fd)
-        key = (st.st_dev, st.st_ino)
-        inode = self.inodes.get(key)
-        if inode is None:
-            return st, self.copies.get(key)
-        name = os.readlink(f"/proc/self/fd/{fd}")
-        if name.startswith(f"{self.kept}/{os.fsdecode(OTHERS)}/"):
-            return st, None
-        return st, inode if name == self.kept or name.startswith(self.kept + "/") else None
-
-    def stat(self, fd: int) -> os.stat_result | None:
-        st, inode = self.inode_of(fd)
-        if inode is None:
-            return None
-        if inode.key != (st.st_dev, st.st_ino):  # a lower file; its copy tells
-            real = self.copy_of(inode)
-            try:
-                st = st if real is None else os.lstat(real)
-            except OSError:
-                return None
-        return self.dressed(st, inode)
-
     def busy(self) -> bool:
         return False
 
     def unmounted(self) -> None:
         self.upper.close()
-
-
-_WELL_KNOWN = {
-    ("char", "1:3"): "/dev/null", ("char", "1:5"): "/dev/zero", ("char", "1:7"): "/dev/full",
-    ("char", "1:8"): "/dev/random", ("char", "1:9"): "/dev/urandom", ("char", "5:0"): "/dev/tty",
-}  # fmt: skip
 
 
 def permitted(st: os.stat_result, wanted: int, who: Any) -> bool:
@@ -531,27 +444,3 @@ def target_in(path: str) -> str:
     """The target of a symbolic link that is kept as a file."""
     with open(path, "rb", 0) as file:
         return os.fsdecode(file.readall())
-
-
-def value_in(path: str, inode: Inode, name: str) -> bytes:
-    """An extended attribute of an object of the upper.  Errors: ENODATA, EOPNOTSUPP."""
-    if is_own(name):
-        raise refuse(errno.ENODATA, path)
-    if stat.S_ISSOCK(inode.mode):
-        raise refuse(errno.ENODATA, path)
-    if not name.startswith("user."):
-        name = FOREIGN_NAMES + name
-    return os.getxattr(path, name)
-
-
-def names_in(path: str, inode: Inode) -> list[str]:
-    """The names of the extended attributes of an object of the upper, as they are shown."""
-    if stat.S_ISSOCK(inode.mode):
-        return []
-    found = []
-    for name in os.listxattr(path):
-        if name.startswith(FOREIGN_NAMES):
-            found.append(name[len(FOREIGN_NAMES) :])
-        elif not is_own(name) and name.startswith("user."):
-            found.append(name)
-    return found

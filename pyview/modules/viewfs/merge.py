@@ -8,11 +8,11 @@ from collections.abc import Callable
 from typing import Any
 
 from pyview.api import refuse
-from pyview.modules.viewfs.look import Look
+from pyview.modules.viewfs.descriptors import Descriptors
 from pyview.modules.viewfs.upper import Inode
 
 
-class Merge(Look):
+class Merge(Descriptors):
     """Changes of what only the lower has are real; all others are EROFS."""
 
     keeps = False

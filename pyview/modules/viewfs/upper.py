@@ -27,6 +27,7 @@ from pyview.abi.upper import (
     index_name,
 )
 from pyview.api import Tree, refuse
+from pyview.modules.viewfs.labels import Kernels, Labels
 
 PRIVATE = os.fsdecode(OWN)
 LONG = 4096 - 300  # bytes of a name: one more component must fit
@@ -44,11 +45,12 @@ class Inode:
     data      the lower path with its data while only its attributes have been copied
     names     how many names are visible, 0: as many as the kernel says
     indexed   it has one more name in the index of lower hard links
+    nodes     its names in the upper; one from the index alone has none
     odd       of a directory: something in it is not to be told as the kernel does
     """
 
     __slots__ = (
-        "copied", "data", "gid", "indexed", "key", "mode", "names", "node", "odd", "rdev",
+        "copied", "data", "gid", "indexed", "key", "mode", "names", "nodes", "odd", "rdev",
         "shown", "uid",
     )  # fmt: skip
 
@@ -58,7 +60,12 @@ class Inode:
         self.data: str | None = None
         self.names = 0
         self.indexed = self.odd = False
-        self.node: Node | None = None
+        self.nodes: list[Node] = []
+
+    @property
+    def node(self) -> Node | None:
+        """One of its names in the upper; None: it has none there."""
+        return self.nodes[-1] if self.nodes else None
 
     def text(self) -> bytes:
         """What the attribute `user.view` says."""
@@ -85,7 +92,7 @@ class Node:
         if parent is not None:
             parent.children[name] = self
         if inode is not None:
-            inode.node = self
+            inode.nodes.append(self)
 
     @property
     def directory(self) -> bool:
@@ -105,12 +112,16 @@ class Node:
         if self.parent is not None and self.parent.children.get(self.name) is self:
             del self.parent.children[self.name]
         self.parent = None
+        if self.inode is not None and self in self.inode.nodes:
+            self.inode.nodes.remove(self)
 
     def moved(self, parent: Node, name: str) -> None:
         """It has another name now."""
         self.gone()
         self.parent, self.name = parent, name
         parent.children[name] = self
+        if self.inode is not None:
+            self.inode.nodes.append(self)
 
     def all(self) -> Iterator[Node]:
         """Itself and all below it, from the top."""
@@ -124,14 +135,14 @@ def safe(mode: int) -> int:
     return (mode & 0o777) | (0o700 if stat.S_ISDIR(mode) else 0o600)
 
 
-def attribute(path: str, name: str) -> str | None:
-    """An extended attribute; None when there is none."""
-    try:
-        return os.fsdecode(os.getxattr(path, name, follow_symlinks=False))
-    except OSError as error:
-        if error.errno in (errno.ENODATA, errno.EOPNOTSUPP, errno.EPERM):
-            return None
-        raise
+def parent_of(path: str) -> str:
+    """The directory that a name of a tree is in."""
+    return path.rpartition("/")[0] or "/"
+
+
+def last_of(path: str) -> str:
+    """The last component of a name."""
+    return path.rpartition("/")[2]
 
 
 class Upper:
@@ -140,16 +151,18 @@ class Upper:
     def __init__(self, tree: Tree, root: str, holder: str, read_only: bool = False) -> None:
         """`tree`, whose kernel's name is `root`; `holder`: who uses it, for who finds it locked.
 
-        Errors: EBUSY, EACCES, EOPNOTSUPP when its file system keeps no attributes.
+        Errors: EBUSY, EACCES, EOPNOTSUPP when its file system can't keep attributes in any way.
         """
         self.tree, self.root = tree, root.rstrip("/")
         self.serial = 0
         self._deep: list[int] = []  # directories deep down, the last ones needed
         self.lock = -1
+        self.labels: Labels = Kernels()
         if not read_only:
             self._prepare(holder)
         try:
             self.device = os.stat(root).st_dev
+            self.labels = self._choose_labels(read_only)
             self._whiteouts = read_only or self._device_allowed()
         except BaseException:
             self.close()
@@ -186,20 +199,34 @@ class Upper:
         else:
             os.unlink(path)
 
-    def _device_allowed(self) -> bool:
-        """Whether a whiteout can be a device 0:0 here; and whether there are attributes at all."""
+    def _choose_labels(self, read_only: bool) -> Labels:
+        """Where extended attributes are kept.  Errors: EOPNOTSUPP, EUCLEAN."""
+        from pyview.modules.viewfs import sidecar  # not before it is needed
+
+        if not os.path.lexists(self.private(sidecar.NAME)):
+            if read_only or self._has_attributes():
+                return Kernels()
+            if sidecar.is_forgetful(self.device):
+                why = f"{sidecar.kind_of(self.device)} has neither attributes nor lasting numbers"
+                raise OSError(errno.EOPNOTSUPP, why, self.root)
+        return sidecar.Sidecar(self.private(), read_only=read_only)
+
+    def _has_attributes(self) -> bool:
         probe = self.temporary()
+        os.close(os.open(probe, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600))
         try:
-            os.close(os.open(probe, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600))
             os.setxattr(probe, WHITEOUT, b"y")
         except OSError as error:
             if error.errno == errno.EOPNOTSUPP:
-                why = "its file system has no extended attributes (user_xattr)"
-                raise OSError(errno.EOPNOTSUPP, why, self.root) from None
+                return False
             raise
         finally:
-            if os.path.lexists(probe):
-                os.unlink(probe)
+            os.unlink(probe)
+        return True
+
+    def _device_allowed(self) -> bool:
+        """Whether a whiteout can be a device 0:0 here."""
+        probe = self.temporary()
         try:
             os.mknod(probe, stat.S_IFCHR, 0)
         except OSError:
@@ -209,6 +236,7 @@ class Upper:
 
     def close(self) -> None:
         """Let others use it."""
+        self.labels.close()
         while self._deep:
             os.close(self._deep.pop())
         if self.lock >= 0:
@@ -251,7 +279,8 @@ class Upper:
             os.mknod(made, stat.S_IFCHR, 0)
         else:
             os.close(os.open(made, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600))
-            os.setxattr(made, WHITEOUT, b"y")
+            self.labels.born(made)
+            self.labels.set(made, WHITEOUT, b"y")
         os.rename(made, path)
 
     def is_whiteout(self, path: str, st: os.stat_result) -> bool:
@@ -259,7 +288,7 @@ class Upper:
         if stat.S_ISCHR(st.st_mode):
             return st.st_rdev == 0
         empty = stat.S_ISREG(st.st_mode) and not st.st_size
-        return empty and attribute(path, WHITEOUT) is not None
+        return empty and self.attribute(path, WHITEOUT) is not None
 
     def index(self, key: tuple[int, int]) -> str:
         """The name in the index of the copy of a lower file that has several names."""
@@ -268,7 +297,7 @@ class Upper:
     def write(self, path: str, inode: Inode) -> None:
         """Record the attributes of an object; a real socket has only its own."""
         try:
-            os.setxattr(path, RECORD, inode.text())
+            self.labels.set(path, RECORD, inode.text())
         except PermissionError:
             if not stat.S_ISSOCK(inode.mode):
                 raise
@@ -281,10 +310,21 @@ class Upper:
         else:  # one of them is deep down
             raise refuse(errno.ENAMETOOLONG, one)
 
+    def attribute(self, path: str, name: str) -> str | None:
+        """An extended attribute; None when there is none."""
+        try:
+            return os.fsdecode(self.labels.get(path, name, follow=False))
+        except OSError as error:
+            if error.errno in (errno.ENODATA, errno.EOPNOTSUPP, errno.EPERM):
+                return None
+            raise
+
     # -- reading -------------------------------------------------------------------------------
     def read(self, path: str, st: os.stat_result) -> Inode:
         """What the attributes of an object say; the kernel's own where they say nothing."""
-        text = attribute(path, RECORD) if st.st_mode & 0o170000 in (0o100000, 0o040000) else None
+        text = (
+            self.attribute(path, RECORD) if st.st_mode & 0o170000 in (0o100000, 0o040000) else None
+        )
         inode = Inode(st.st_mode, st.st_uid, st.st_gid, st.st_rdev)
         if text is not None:
             try:
@@ -297,8 +337,8 @@ class Upper:
                 raise OSError(errno.EUCLEAN, why, path) from None
         inode.key = inode.shown = (st.st_dev, st.st_ino)
         if text is not None and not stat.S_ISDIR(st.st_mode):
-            inode.data = attribute(path, DATA)
-            inode.names = int(attribute(path, LINKS) or 0)
+            inode.data = self.attribute(path, DATA)
+            inode.names = int(self.attribute(path, LINKS) or 0)
         return inode
 
     def scan(self) -> tuple[Node, dict[tuple[int, int], Inode]]:
@@ -325,6 +365,7 @@ class Upper:
             inodes[key].indexed = True
             device, _, number = name.partition("-")
             inodes[key].shown = int(device, 16), int(number, 16)
+        self.labels.keep(number for _, number in inodes)
         return root, inodes
 
     def _node(
@@ -338,6 +379,6 @@ class Upper:
         inodes[key] = inode
         node = Node(parent, name, inode)
         if node.directory:
-            node.redirect = attribute(path, REDIRECT)
-            node.cut = attribute(path, OPAQUE) is not None
+            node.redirect = self.attribute(path, REDIRECT)
+            node.cut = self.attribute(path, OPAQUE) is not None
         return node

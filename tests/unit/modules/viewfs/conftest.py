@@ -60,6 +60,12 @@ class Two:
     def names(self, path: str = "/") -> list[str]:
         return sorted(name for name, _, _ in self.tree.entries(path))
 
+    def error(self, call, *args) -> int:
+        """The errno that an operation fails with."""
+        with pytest.raises(OSError) as caught:
+            call(*args)
+        return caught.value.errno
+
     def lower(self):
         """All that can be told of the lower."""
         found = {}
@@ -78,3 +84,15 @@ def two(tmp_path):
     pair = Two(tmp_path)
     yield pair
     pair.close()
+
+
+@pytest.fixture
+def filled(two):
+    """a, d/x, e/f/y; h1 and h2 are one file; `link` leads to a."""
+    two.make(a=b"A", d__x=b"X", e__f__y=b"Y", h1=b"H")
+    os.link(two.low / "h1", two.low / "h2")
+    os.symlink("a", two.low / "link")
+    two.mount()
+    before = two.lower()
+    yield two
+    assert two.lower() == before

@@ -92,21 +92,6 @@ def test_who_may_what(mode, wanted, who, answer):
     assert permitted(st, wanted, who) is answer
 
 
-def test_a_file_is_known_by_its_descriptor(two):
-    two.make(a=b"A")
-    tree = two.mount()
-    tree.chmod("/a", 0o640)
-    for path in (two.low / "a", two.up / "a"):
-        fd = os.open(path, os.O_RDONLY)
-        assert oct(tree.stat(fd).st_mode) == "0o100640"
-        os.close(fd)
-    other = two.up.parent / "other"
-    other.write_text("")
-    fd = os.open(other, os.O_RDONLY)
-    assert tree.stat(fd) is None
-    os.close(fd)
-
-
 def test_a_damaged_upper_is_said_to_be_one(two):
     two.make(a=b"A")
     (two.up / "b").write_text("")
