@@ -108,6 +108,13 @@ class Tree:
         """Remove a name that is no directory."""
         raise refuse(errno.ENOSYS, path)
 
+    def masks(self, path: str) -> bool:
+        """Whether a caller's umask applies to what he makes under this name, as usual: acl(5).
+
+        Otherwise `mode` is, wherever one is given, what was asked for.
+        """
+        return True
+
     def mkdir(self, path: str, mode: int) -> None:
         """Make a directory; `mode` has the caller's umask applied."""
         raise refuse(errno.ENOSYS, path)

@@ -30,6 +30,7 @@ from pyview.view import View
 if TYPE_CHECKING:
     from pyview.credentials import Credentials, Program
 
+AT_EACCESS = 0x200
 _DELETED = " (deleted)"
 SECOND = 1.0
 MANY = 4096  # names remembered
@@ -231,12 +232,19 @@ class Task(Proc):
     def _for_whom(self) -> Who:
         who = self.credentials()
         if who is not None:
-            gid = who.own_groups[3]
-            return Who(who.users[3], gid, frozenset(who.groups) | {gid}, True)
+            which = 0 if self._asks_for_real() else 3
+            gid = who.own_groups[which]
+            return Who(who.users[which], gid, frozenset(who.groups) | {gid}, True)
         if self.alike():
             return Who(os.geteuid(), os.getegid())
         ids = self.ids()
         return Who(ids.uid, ids.gid, ids.groups, ids.virtual)
+
+    def _asks_for_real(self) -> bool:
+        """access(2) is about the real ids, on the way to the name, too."""
+        if self.call.op != "access":
+            return False
+        return self.call.name != "faccessat2" or not self.args[3] & AT_EACCESS
 
     def elsewhere(self) -> bool:
         return bool(self._record.fs.foreign == core.ELSEWHERE)

@@ -370,7 +370,7 @@ def _handed_down(operation: str) -> Any:
 for _operation in (
     *("lstat", "readlink", "listdir", "entries", "access", "open", "unlink", "mkdir", "rmdir"),
     *("chmod", "chown", "utime", "truncate", "mknod", "statvfs", "socket", "backing"),
-    *("tmpfile", "link_file"),
+    *("tmpfile", "link_file", "masks"),
     *("getxattr", "setxattr", "listxattr", "removexattr"),
 ):
     setattr(Past, _operation, _handed_down(_operation))

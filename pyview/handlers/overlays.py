@@ -177,7 +177,7 @@ def open_(
     st = _looked_at(where, flags)
     kind = stat.S_IFREG if st is None else stat.S_IFMT(st.st_mode)
     if kind == stat.S_IFDIR and flags & os.O_TMPFILE == os.O_TMPFILE:
-        fd = overlay.nameless(path, flags, _made_mode(caller, mode))
+        fd = overlay.nameless(path, flags, _made_mode(caller, where, mode))
         return _given(caller, where, fd, flags)
     _check_kind(where, kind, flags)
     tries = kind == stat.S_IFREG and writes and where.real is not None and overlay.attempts(path)
@@ -196,7 +196,7 @@ def open_(
     if kind == stat.S_IFDIR or not writes:
         return None
     yield from prepared(overlay, path, flags)
-    real = overlay.opened(path, flags, _made_mode(caller, mode) if st is None else 0)
+    real = overlay.opened(path, flags, _made_mode(caller, where, mode) if st is None else 0)
     return (yield from _handed(caller, where, real, flags, tries and not caller.alike()))
 
 
@@ -228,8 +228,8 @@ def _check_kind(where: Found, kind: int, flags: int) -> None:
         raise refuse(errno.ENXIO, where.name)
 
 
-def _made_mode(caller: Caller, mode: int) -> int:
-    return mode & 0o7777 & ~caller.ids().umask
+def _made_mode(caller: Caller, where: Found, mode: int) -> int:
+    return trees.masked(caller, where, mode) & 0o7777
 
 
 def _attempt(
@@ -245,7 +245,7 @@ def _attempt(
         if value >= 0:
             caller.mark(value, where.number)
         return None if value < 0 and where.overlay.goes_on(-value) else Done()
-    made = _made_mode(caller, mode) if flags & os.O_CREAT else 0
+    made = mode & 0o7777 & ~caller.ids().umask if flags & os.O_CREAT else 0
     try:
         fd = caller.open_here(where.real, flags, made, where.number)
     except OSError as error:

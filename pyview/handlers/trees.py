@@ -81,7 +81,7 @@ def open_(
     st = _before_open(caller, found, flags)
     keeps = flags & (O_PATH | os.O_CLOEXEC)
     makes = flags & (os.O_CREAT | TMPFILE_BIT)
-    mode = mode & ~caller.ids().umask & 0o7777 if makes else 0
+    mode = masked(caller, found, mode) & 0o7777 if makes else 0
     if st is not None and flags & os.O_TMPFILE == os.O_TMPFILE and not flags & O_PATH:
         return (yield from _open_nameless(found, flags, mode))
     if st is not None and (flags & O_PATH or stat.S_ISDIR(st.st_mode)):
@@ -266,6 +266,11 @@ def _statfs(caller: Caller, found: Found) -> Verdict:
 # -- names -----------------------------------------------------------------------------------------
 
 
+def masked(caller: Caller, found: Found, mode: int) -> int:
+    """The mode of what is to be made, with the caller's umask where that applies."""
+    return mode & ~caller.ids().umask if found.tree.masks(found.rest) else mode
+
+
 def _new(found: Found) -> None:
     """A name that is to be made.  Errors: EEXIST, ENOENT."""
     if exists(found):
@@ -274,7 +279,7 @@ def _new(found: Found) -> None:
 
 def _mkdir(caller: Caller, found: Found) -> Verdict:
     _new(found)
-    mode = caller.args[caller.call.arg(Role.MODE)] & ~caller.ids().umask & 0o1777
+    mode = masked(caller, found, caller.args[caller.call.arg(Role.MODE)]) & 0o1777
     found.tree.mkdir(found.rest, mode)
     return Emulate(0)
 
@@ -285,7 +290,7 @@ def _mknod(caller: Caller, found: Found) -> Verdict:
         raise refuse(errno.ENOENT, found.name)
     at = caller.call.arg(Role.MODE)
     mode = caller.args[at] & 0xFFFF
-    found.tree.mknod(found.rest, mode & ~caller.ids().umask, caller.args[at + 1] & 0xFFFFFFFF)
+    found.tree.mknod(found.rest, masked(caller, found, mode), caller.args[at + 1] & 0xFFFFFFFF)
     return Emulate(0)
 
 

@@ -9,9 +9,10 @@ import stat
 
 from pyview.abi.upper import LINKS, OPAQUE, RECORD
 from pyview.api import refuse
-from pyview.modules.viewfs import copying
+from pyview.modules.viewfs import acl, copying
 from pyview.modules.viewfs.attributes import Attributes
 from pyview.modules.viewfs.copyup import WRITES, removed
+from pyview.modules.viewfs.labels import kept_name
 from pyview.modules.viewfs.look import Where
 from pyview.modules.viewfs.upper import Inode, Node, last_of, parent_of, safe
 
@@ -28,6 +29,29 @@ class Making(Attributes):
                 mode |= stat.S_ISGID
         return Inode(mode, self.who.uid, gid)
 
+    def _default_list(self, directory: str) -> bytes | None:
+        """The default access list of a directory, if it has one."""
+        try:
+            return self.getxattr(directory, acl.DEFAULT)
+        except OSError as error:
+            if error.errno not in (errno.ENODATA, errno.EOPNOTSUPP, errno.EACCES):
+                raise
+        return None
+
+    def masks(self, path: str) -> bool:
+        return self._default_list(parent_of(path)) is None
+
+    def _listed(self, directory: str, inode: Inode) -> dict[str, bytes]:
+        """The access lists of something new, whose mode follows them: acl(5)."""
+        default = None if stat.S_ISLNK(inode.mode) else self._default_list(directory)
+        if default is None:
+            return {}
+        own, inode.mode = acl.inherited(default, inode.mode)
+        lists = {} if own is None else {kept_name(acl.ACCESS): own}
+        if stat.S_ISDIR(inode.mode):
+            lists[kept_name(acl.DEFAULT)] = default
+        return lists
+
     def _place(
         self,
         path: str,
@@ -43,6 +67,7 @@ class Making(Attributes):
         over = self._lower_has(path)
         inode = self._inherit(mode, above)
         inode.rdev = rdev
+        lists = self._listed(parent_of(path), inode)
         place = f"{self.upper.name(parent)}/{last_of(path)}"
         # Without a whiteout to replace it is made in its place: inotify(7) tells of that.
         made = place if old is None else self.upper.temporary()
@@ -61,6 +86,8 @@ class Making(Attributes):
                 os.close(fd)
         try:
             self.upper.labels.born(made)
+            for name, value in lists.items():
+                self.upper.labels.set(made, name, value)
             self._dress(made, inode, None)
             if directory and over:
                 self.upper.labels.set(made, OPAQUE, b"y")
@@ -137,9 +164,12 @@ class Making(Attributes):
         node = self._directory(path)
         fd = os.open(self.upper.name(node) or "/", flags | os.O_CLOEXEC, 0o600)
         inode = self._inherit(stat.S_IFREG | stat.S_IMODE(mode), above)
+        lists = self._listed(path, inode)
         try:
             os.fchmod(fd, safe(inode.mode))
             self.upper.labels.born(fd)
+            for name, value in lists.items():
+                self.upper.labels.set(fd, name, value)
             self.upper.labels.set(fd, RECORD, inode.text())
             st = os.fstat(fd)
         except BaseException:

@@ -8,7 +8,7 @@ import struct
 
 import pytest
 
-from pyview.modules.viewfs.acl import mode_of
+from pyview.modules.viewfs.acl import inherited, mode_of
 
 NOBODY = 0xFFFFFFFF
 
@@ -41,3 +41,12 @@ def test_what_is_none(wrong, number):
     with pytest.raises(OSError) as caught:
         mode_of(wrong, 0)
     assert caught.value.errno == number
+
+
+def test_what_a_default_list_hands_on():
+    """acl(5): the mode asked for limits the list, and the list the mode."""
+    plain = value((1, 7, NOBODY), (4, 5, NOBODY), (32, 1, NOBODY))
+    assert inherited(plain, 0o100666) == (None, 0o100640)
+    more = value((1, 7, NOBODY), (2, 7, 1000), (4, 5, NOBODY), (16, 7, NOBODY), (32, 0, NOBODY))
+    made = value((1, 6, NOBODY), (2, 7, 1000), (4, 5, NOBODY), (16, 6, NOBODY), (32, 0, NOBODY))
+    assert inherited(more, 0o100666) == (made, 0o100660)
