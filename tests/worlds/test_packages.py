@@ -87,4 +87,5 @@ def test_what_else_root_does_to_a_system(as_root, tmp_path):
     assert tuple(said.splitlines()) == lines
     assert int(lines[1]) > 0
     assert not os.path.lexists("/usr/local/bin/vmade")
+    assert not [file for file in (tmp_path / "up").rglob("*.pyc") if "/pyview/" in str(file)]
     assert "v-host" not in Path("/etc/hosts").read_text()
