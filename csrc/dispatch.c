@@ -130,20 +130,6 @@ static int claimed(struct pv_task *t, uint64_t fd)
 	return yes;
 }
 
-/* Does syncing this descriptor do nothing, because an overlay keeps its file? */
-static int unsynced(struct pv_task *t, uint64_t fd)
-{
-	struct stat st;
-	int mine;
-
-	if ((int)fd < 0 || (mine = pv_getfd(t, (int)fd)) < 0)
-		return 0;
-	int yes = fstat(mine, &st) == 0 && pv_claimed(st.st_dev, st.st_ino) &&
-	          pv_is_unsynced(t->view, pv_domain_of(mine));
-	close(mine);
-	return yes;
-}
-
 /* ---- calls that go to the listener ---- */
 
 /* Is the directory one with mount points in it, and is its listing at the start? */
@@ -351,32 +337,6 @@ static int plain(struct pv_task *t, struct pv_stop *s, const struct pv_call *cal
 	return 1;
 }
 
-/* Is there nothing to remove under the name?  Who unpacks a package asks so for every file. */
-static int removes_nothing(struct pv_task *t, struct pv_stop *s, const struct pv_call *call)
-{
-	char path[PV_PATH_MAX];
-	struct pv_where w;
-	struct stat st;
-	uint64_t key;
-	int i = s->nr == SYS_unlinkat, yes = 0;
-
-	if (!t->view->layered || (s->nr != SYS_rmdir && s->nr != SYS_unlink && !i) ||
-	    !pv_alike(t) || (i && s->args[2] & ~(uint64_t)AT_REMOVEDIR) ||
-	    pv_path(s->tid, s->args[i], path) <= 0 || path[strlen(path) - 1] == '/')
-		return 0;         /* with a slash behind it a link is not followed, and ENOTDIR */
-	enum pv_verdict found = pv_where(t, pv_dirfd_of(call, i, s->args), path, 1, &w, &key);
-	if (!w.cover || !w.cover->nlayers ||
-	    !(pv_layer_how(w.cover->layers[0].layer) & PV_CHANGED))
-		yes = 0;          /* EROFS, perhaps */
-	else if (found == PV_NO_ENTRY)
-		yes = 1;
-	else if (found == PV_PLAIN && w.overlaid &&
-	         pv_where_base(t, pv_dirfd_of(call, i, s->args), &w) == 0)
-		yes = fstatat(w.base, w.path, &st, AT_SYMLINK_NOFOLLOW) < 0 && errno == ENOENT;
-	pv_where_done(&w);
-	return yes;
-}
-
 /* A link whose target names a mount point may make names unclean. */
 static void note_symlink(struct pv_task *t, uint64_t target)
 {
@@ -498,8 +458,7 @@ int pv_dispatch_traced(struct pv_task *t, struct pv_stop *s)
 		pv_counts[3]++;
 		return answered(s, value);
 	}
-	if (t->view->layered && (s->nr == SYS_fsync || s->nr == SYS_fdatasync ||
-	                         s->nr == SYS_sync_file_range) && unsynced(t, s->args[0])) {
+	if (pv_syncs_nothing(t, s)) {
 		pv_counts[3]++;
 		return answered(s, 0);
 	}
@@ -564,7 +523,7 @@ int pv_dispatch_traced(struct pv_task *t, struct pv_stop *s)
 	case SYS_rmdir:
 	case SYS_unlink:
 	case SYS_unlinkat:
-		if (!removes_nothing(t, s, call))
+		if (!pv_removes_nothing(t, s, call))
 			break;
 		pv_counts[3]++;
 		return answered(s, -ENOENT);
@@ -575,8 +534,14 @@ int pv_dispatch_traced(struct pv_task *t, struct pv_stop *s)
 	case SYS_linkat:
 		if (s->args[4] & AT_EMPTY_PATH)
 			return PV_TO_PYTHON;
-		/* fall through */
+		note_rename(t, s, call);
+		break;
 	case SYS_rename:
+		if (pv_removes_nothing(t, s, call)) {
+			pv_counts[3]++;
+			return answered(s, -ENOENT);
+		}
+		/* fall through */
 	case SYS_renameat:
 	case SYS_renameat2:
 	case SYS_link:

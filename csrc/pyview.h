@@ -472,6 +472,8 @@ int pv_serve(struct pv_task *t, struct pv_stop *s, struct pv_where *w, int64_t *
 void pv_follow(int tid);
 void pv_roam(void);
 int pv_dispatch_exec(struct pv_task *t, struct pv_stop *s, const struct pv_call *call);
+int pv_removes_nothing(struct pv_task *t, struct pv_stop *s, const struct pv_call *call);
+int pv_syncs_nothing(struct pv_task *t, const struct pv_stop *s);
 int pv_dirfd_of(const struct pv_call *call, int i, const uint64_t *args);
 #define PV_UNKNOWN INT64_MIN     /* as a result: it is not for C */
 struct pv_linear *pv_linear_of(uint64_t object);
