@@ -38,6 +38,7 @@ check-imports: venv
 
 check-pages: venv
 	$(PY) tools/syscalls_doc.py --check
+	$(PY) tools/man_pages.py --check
 
 # The C files once more, apart from those in use, because here a warning is an error.
 check-warnings: venv
@@ -54,6 +55,7 @@ soak: venv
 
 docs: venv
 	$(PY) tools/syscalls_doc.py
+	$(PY) tools/man_pages.py
 
 clean:
 	rm -rf .venv build dist *.egg-info pyview/*.so .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis

@@ -14,8 +14,8 @@ if TYPE_CHECKING:
     from pyview.trying.state import Directory
 
 ABOUT = (
-    "Run a command as if it could change everything, and change nothing: what it writes goes to a "
-    "directory. Then show what it changed, and commit that to the system or drop it."
+    "Run a command as if it could change everything, and change nothing: what it writes goes to a\n"
+    "directory.  Then show what it changed, and commit that to the system or drop it."
 )
 USAGES = (
     "[-n | -y] [-D DIR] [-L DIR]... [-i GLOB]... cmd [arg...]\n"
@@ -26,6 +26,10 @@ USAGES = (
     "       %(prog)s discard DIR\n"
     "       %(prog)s explore DIR"
 )
+EXIT_STATUS = """\
+exit status: the command's, 128+N when signal N killed it, 127 when it was not found, 126 when it
+could not be executed; 125 when it ran and its changes could not be committed.  Of the words: 0,
+1 for a failure, 2 for wrong usage, 3 for conflicts of a commit.  `man vutry` has it all."""
 CONFLICT = 3  # of `vutry commit`: the host has changed meanwhile
 
 
@@ -47,7 +51,7 @@ def main(program: str, arguments: list[str]) -> int:
 
 def options(program: str, word: str) -> ArgumentParser:
     """The parser of the command, or of one of its words."""
-    from argparse import REMAINDER, SUPPRESS
+    from argparse import REMAINDER, SUPPRESS, RawDescriptionHelpFormatter
 
     usage = USAGES.replace("%(prog)s", program) if not word else f"{WORD_USAGE[word]}"
     made = parser(program, ABOUT if not word else WORD_ABOUT[word], usage)
@@ -63,6 +67,11 @@ def options(program: str, word: str) -> ArgumentParser:
         add("-L", dest="layers", action="append", default=[], metavar="DIR",
             help="run over what DIR keeps already (repeat: the newest last)")  # fmt: skip
         add("argv", nargs=REMAINDER, help=SUPPRESS)
+        made.formatter_class = RawDescriptionHelpFormatter
+        words = "".join(f"  {name:9} {about}\n" for name, about in WORD_ABOUT.items())
+        made.epilog = (
+            f"of what is in a directory DIR, `vutry WORD --help` says more:\n{words}\n{EXIT_STATUS}"
+        )
         return made
     if word == "summary":
         add("-a", "--all", action="store_true", help="show all that is in new directories")

@@ -13,10 +13,11 @@ from pyview.trying.trees import Node, Plain
 
 
 class Problem(NamedTuple):
-    """A change that we may not, or can't, bring to the host."""
+    """A change that we may not (`rights`: root may), or can't, bring to the host."""
 
     path: bytes
     why: str
+    rights: bool = False
 
 
 class Rights:
@@ -44,7 +45,7 @@ class Rights:
             why = self.directory(above) or self._sticky(above, change.source)
         if not why and change.old is not None and change.old.is_dir and change.host is not None:
             why = self._removal(change, change.host)
-        return [Problem(change.path, why)] if why else []
+        return [Problem(change.path, why, rights=True)] if why else []
 
     def mount_of(self, path: bytes) -> bytes:
         """The mount point that a path lies on."""

@@ -57,10 +57,21 @@ def report(program: str, directory: Directory, outcome: Outcome) -> None:
     if outcome.conflicts:
         warn(program, "nothing was committed (--force: all the same; --theirs: the rest)")
     elif outcome.problems:
-        warn(program, "nothing was committed")
+        warn(program, f"nothing was committed{_way_out(program, directory, outcome)}")
     elif outcome.resumed:
         warn(program, "the interrupted commit is complete")
     else:
         visible = [change for change in outcome.changes if not change.quiet]
         rest = f"; {outcome.left} left in {directory.name}" if outcome.left else ""
         warn(program, f"committed: {headline(visible, paint)}{rest}")
+
+
+def _way_out(program: str, directory: Directory, outcome: Outcome) -> str:
+    """What root may do, for who is not root."""
+    if not os.geteuid() or not all(problem.rights for problem in outcome.problems):
+        return ""
+    import shlex
+    import shutil
+
+    words = ["sudo", shutil.which(program) or program, "commit", directory.name]
+    return f" (root may: {shlex.join(words)})"
