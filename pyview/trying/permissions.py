@@ -11,6 +11,10 @@ from pyview.trying.changes import ADDED, METADATA, MODIFIED, RENAMED, Change, wa
 from pyview.trying.places import parent_of
 from pyview.trying.trees import Node, Plain
 
+READ_ONLY, MOUNTED = "on a read-only file system", "is a mount point"
+MOUNTED_IN = "something is mounted in it"
+FIXED = (READ_ONLY, MOUNTED, MOUNTED_IN)  # for root, too
+
 
 class Problem(NamedTuple):
     """A change that we may not (`rights`: root may), or can't, bring to the host."""
@@ -45,7 +49,7 @@ class Rights:
             why = self.directory(above) or self._sticky(above, change.source)
         if not why and change.old is not None and change.old.is_dir and change.host is not None:
             why = self._removal(change, change.host)
-        return [Problem(change.path, why, rights=True)] if why else []
+        return [Problem(change.path, why, why not in FIXED)] if why else []
 
     def mount_of(self, path: bytes) -> bytes:
         """The mount point that a path lies on."""
@@ -88,7 +92,7 @@ class Rights:
         if os.access(name, os.W_OK | os.X_OK, effective_ids=True):
             return ""
         if os.statvfs(name).f_flag & os.ST_RDONLY:
-            return "on a read-only file system"
+            return READ_ONLY
         return "" if self.own(path) else "its directory may not be written"
 
     def own(self, path: bytes) -> bool:
@@ -121,7 +125,8 @@ class Rights:
         if stays and old is not None and (old.uid, old.gid) == (new.uid, new.gid):
             return ""
         if not self._foreign(new):
-            return "" if not stays or not old or old.uid == new.uid else "belongs to another user"
+            other = self.uid and stays and old and old.uid != new.uid
+            return "belongs to another user" if other else ""
         return f"would belong to {new.uid}:{new.gid}, which only root can do (or --no-owner)"
 
     def _attributes(self, change: Change) -> str:
@@ -135,12 +140,12 @@ class Rights:
             return ""
         for path, node in walk(self.host, host):
             if node.is_dir and path != host and path in self._mounted:
-                return "something is mounted in it"
+                return MOUNTED_IN
             if node.is_dir and node.uid != self.uid and self.uid:
                 names = self.host.names(path)
                 if names and self.directory(path):
                     return "a directory in it may not be written"
-        return "is a mount point" if host in self._mounted else ""
+        return MOUNTED if host in self._mounted else ""
 
 
 def mount_points() -> set[bytes]:

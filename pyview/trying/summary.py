@@ -161,6 +161,9 @@ def describe(change: Change, inside: tuple[int, int] | None = None) -> str:
 def _sizes(old: Node, new: Node) -> str:
     if old.size == new.size:
         return f"{size(new.size)}, other bytes"
+    if size(old.size) == size(new.size):
+        less = old.size > new.size
+        return f"{size(new.size)}, {size(abs(new.size - old.size))} {'less' if less else 'more'}"
     return f"{size(old.size)} -> {size(new.size)}"
 
 

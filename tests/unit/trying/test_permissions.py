@@ -51,6 +51,15 @@ def test_owners_of_what_stays(stage):
     assert "would belong to 0:" in problems(stage)[0]
 
 
+def test_root_changes_owners_of_what_stays(stage):
+    for path in ("a", "f"):
+        stage.model.chmod(f"/{path}", 0o700)
+        recorded(stage, path, uid=os.geteuid() + 1)
+    rights = Rights(Plain(os.fsencode(stage.host)))
+    rights.uid = 0
+    assert [rights.problems(change, b"") for change in stage.changes()] == [[], []]
+
+
 @user
 def test_files_of_others(stage):
     rights = Rights(Plain(b"/"))

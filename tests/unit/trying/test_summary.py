@@ -52,6 +52,13 @@ def test_same_size_is_said_to_be_other_bytes(stage):
     assert shown(stage) == ["M /f  2 B, other bytes"]
 
 
+def test_sizes_that_look_alike_are_told_apart(stage):
+    (stage.host / "f").write_bytes(bytes(3 << 20))
+    (stage.copy / "f").write_bytes(bytes(3 << 20))
+    stage.both("append", "/f", b"xy")
+    assert shown(stage) == ["M /f  3 MiB, 2 B more"]
+
+
 def test_much_that_is_new_is_one_line(stage):
     stage.both("mkdir", "/n")
     for number in range(20):
