@@ -104,8 +104,25 @@ def one_run(program: str, directory: Directory, argv: list[str], layers: list[st
 
 def interactive() -> bool:
     """There is somebody to ask, and nobody else reads the terminal: a pager behind a pipe, say."""
-    piped = stat.S_ISFIFO(os.fstat(1).st_mode) or stat.S_ISSOCK(os.fstat(1).st_mode)
-    return os.isatty(0) and os.isatty(2) and not piped
+    if not os.isatty(2) or is_pipe(1):
+        return False
+    return os.isatty(0) or (is_pipe(0) and _terminal_is_input())
+
+
+def is_pipe(fd: int) -> bool:
+    mode = os.fstat(fd).st_mode
+    return stat.S_ISFIFO(mode) or stat.S_ISSOCK(mode)
+
+
+def _terminal_is_input() -> bool:
+    """What the command has read from a pipe is over: from now on the terminal is read."""
+    try:
+        terminal = os.open("/dev/tty", os.O_RDWR | os.O_CLOEXEC)
+    except OSError:
+        return False
+    os.dup2(terminal, 0)
+    os.close(terminal)
+    return True
 
 
 def ask(program: str, directory: Directory, patterns: list[str], changes: list[Change]) -> bool:

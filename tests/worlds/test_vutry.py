@@ -251,6 +251,25 @@ def test_the_question_and_its_answers(home, typed):
     assert (home.path / "f").read_text() == "0\ntyped\nmore\n"
 
 
+def test_it_asks_too_when_the_command_reads_a_pipe(home, tmp_path):
+    script = f"printf 'echo piped >> f\\nread x\\n' | {VUTRY} sh"
+    (tmp_path / "script").write_text(script)
+    world = World("native", home=home.path)
+    shell = Terminal(world, ["sh", str(tmp_path / "script")], home.path, {"PS1": "inside> "})
+    try:
+        shell.expect(ASKED)
+        shell.type("e\n")
+        shell.expect("inside> |\\$ ")
+        shell.type("tty -s && cat f; exit\n")
+        shell.expect("0\r\npiped\r\n")
+        shell.expect(ASKED)
+        shell.type("y\n")
+        shell.expect("committed: .*1 modified")
+    finally:
+        shell.close()
+    assert (home.path / "f").read_text() == "0\npiped\n"
+
+
 def test_interrupted_in_the_middle(home, typed):
     # bash, because dash forgets a ^C that comes between its vfork and the exec (docs/limits.md).
     slow = "echo half >> f; echo on; sleep 60; :"

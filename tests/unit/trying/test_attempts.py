@@ -237,13 +237,16 @@ def test_yes_that_cannot_be(there, command, capfd, monkeypatch):
         ("tty", "tty", "tty", True),
         ("tty", "file", "tty", True),
         ("tty", "pipe", "tty", False),
-        ("pipe", "tty", "tty", False),
+        ("pipe", "tty", "tty", True),  # the terminal is opened for the answer
+        ("pipe", "pipe", "tty", False),
+        ("file", "tty", "tty", False),
         ("tty", "tty", "file", False),
     ],
 )
 def test_who_is_asked(tmp_path, monkeypatch, stdin, stdout, stderr, expected):
     kinds = dict(enumerate((stdin, stdout, stderr)))
     monkeypatch.setattr(os, "isatty", lambda fd: kinds[fd] == "tty")
+    monkeypatch.setattr(attempts, "_terminal_is_input", lambda: True)
     read, write = os.pipe()
     regular = os.open(tmp_path / "f", os.O_CREAT | os.O_WRONLY)
     real = os.fstat
