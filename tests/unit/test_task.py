@@ -12,11 +12,11 @@ import time
 
 import pytest
 
-from pyview import core
+from pyview import core, task
 from pyview.handlers.caller import AT_FDCWD
 from pyview.paths import cover_of
 from pyview.syscalls import BY_NAME
-from pyview.task import Task
+from pyview.task import Plain, Task
 
 NOT_OPEN = 1000
 
@@ -274,3 +274,49 @@ def test_memory_that_ends_is_stored_to_as_far_as_it_goes(task):
         assert libc.mprotect(last, mmap.PAGESIZE, mmap.PROT_READ | mmap.PROT_WRITE) == 0
         del start
     assert task.store(8, b"x") == 0
+
+
+# -- directories of the system's -------------------------------------------------------------------
+
+
+@pytest.fixture
+def plain(monkeypatch):
+    """A Plain of an ordinary user, and what it has looked at."""
+    monkeypatch.setattr(task.os, "geteuid", lambda: 1000)
+    made, looked = Plain(), []
+    real = task.os.lstat
+    monkeypatch.setattr(task.os, "lstat", lambda name: looked.append(name) or real(name))
+    made.looked = looked
+    return made
+
+
+def test_what_only_root_can_move_is_plain_for_a_second(plain, monkeypatch):
+    now = time.monotonic()
+    monkeypatch.setattr(task.time, "monotonic", lambda: now)
+    assert plain.has("/")
+    assert plain.has("/usr/share")
+    assert plain.looked == ["/usr", "/usr/share", "/", "/usr"]
+    assert plain.has("/usr/share")
+    assert plain.has("/usr")
+    assert len(plain.looked) == 4
+    now += 1.1
+    assert plain.has("/usr")
+    assert len(plain.looked) == 6
+
+
+@pytest.mark.parametrize("name", ["/proc", "/proc/sys", "/usr/nosuch", "/etc/passwd", "/proc/self"])
+def test_other_things_are_not(plain, name):
+    assert not plain.has(name)
+
+
+def test_nor_is_what_others_can_move(plain, tmp_path):
+    (tmp_path / "a" / "b").mkdir(parents=True)
+    (tmp_path / "link").symlink_to("/usr")
+    os.chmod(tmp_path, 0o777)
+    for name in ("a", "a/b", "link"):
+        assert not plain.has(f"{tmp_path}/{name}")
+
+
+def test_nothing_is_plain_to_root(monkeypatch):
+    monkeypatch.setattr(task.os, "geteuid", lambda: 0)
+    assert not Plain().has("/usr")
