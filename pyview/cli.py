@@ -28,6 +28,7 @@ COMMANDS = {
     "viewumount": "vuumount",
     "umount": "umount",
     "vuname": "vuname",
+    "vuns": "vuns",
     "viewname": "vuname",
     "vudebug": "vudebug",
     "viewsu": "viewsu",

@@ -49,12 +49,15 @@ class Loaded:
     mounts     what `load` mounted: goes with the module, unlike what users mounted with its types
     claims     the groups of calls that it has claimed, and no other before it
     permanent  cannot be unloaded
+    spec       how it was asked for, with its options
+    epoch      the view's, before it was loaded
     """
 
-    __slots__ = ("claims", "line", "module", "mounts", "name", "permanent")
+    __slots__ = ("claims", "epoch", "line", "module", "mounts", "name", "permanent", "spec")
 
     def __init__(self, name: str, line: str, module: Module, permanent: bool) -> None:
         self.name, self.line, self.module, self.permanent = name, line, module, permanent
+        self.spec, self.epoch = name, 0
         self.mounts: list[Mount] = []
         self.claims: set[str] = set()
 
@@ -330,9 +333,10 @@ def load(view: View, spec: str, log: Log, *, permanent: bool = False) -> Loaded:
         raise ModuleError(f"{name}: {error}") from None
     line = (sys.modules[kind.__module__].__doc__ or kind.__doc__ or "").strip().partition("\n")[0]
     short = short_name(name)
-    before, claimed = list(view.mounts), set(view.claims)
+    before, claimed, epoch = list(view.mounts), set(view.claims), view.epoch
     module: Module = _guarded(name, log, lambda: kind(**arguments))
     loaded = Loaded(short, _description(short, line), module, permanent)
+    loaded.spec, loaded.epoch = spec, epoch
     try:
         _guarded(name, log, lambda: module.load(view))
     except ModuleError:

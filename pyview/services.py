@@ -43,6 +43,7 @@ class Services(Mounting):
             "targets": self._targets,
             "types": self._types,
             "info": self._info,
+            "commands": self._commands,
             "setname": self._setname,
             "debug": self._debug,
             "child": self._child,
@@ -105,7 +106,9 @@ class Services(Mounting):
                         continue
                     raise Refused(f"{name}: already loaded")
                 path = self._real_spec(view, spec) if is_path(name) else spec
-                loaded.append(load(view, path, self._core.log, permanent=how == "permanent"))
+                one = load(view, path, self._core.log, permanent=how == "permanent")
+                one.spec = spec
+                loaded.append(one)
         except (ModuleError, OSError, Refused):
             undo()
             raise
@@ -174,6 +177,28 @@ class Services(Mounting):
         width = max((len(one.name) for one in loaded), default=0)
         lines = (f"{one.name:{width}}  {self._uses(view, one)}  {one.line}" for one in loaded)
         return 0, "".join(line.rstrip() + "\n" for line in lines)
+
+    def _commands(self, view: View, _pid: int, words: Sequence[str]) -> Answer:
+        """[pid]: the commands that would make such a view as that process is in, oldest first."""
+        from shlex import join  # not before it is needed
+
+        (pid,) = words
+        other = self._core.view_of(int(pid))
+        if other is None:
+            raise Refused(f"{pid}: not in a view of this session")
+        loaded = self._loaded.setdefault(other.number, [])
+        made = [(one.epoch, 1, ["vu_insmod", *["-p"] * one.permanent, one.spec]) for one in loaded]
+        own = {mount for one in loaded for mount in one.mounts}
+        made += [
+            (mount.epoch, 0, mount.command())
+            for mount in other.mounts
+            if mount.epoch and mount.leader is None and mount not in own
+        ]
+        made.sort(key=lambda one: one[:2])
+        lines = [join(command) + "\n" for _, _, command in made]
+        if other.name:
+            lines.insert(0, join(["vuname", other.name]) + "\n")
+        return 0, "".join(lines)
 
     # -- the view itself ---------------------------------------------------------------------
     def _info(self, view: View, _pid: int, words: Sequence[str]) -> Answer:

@@ -50,6 +50,14 @@ class Mount:
         """Its type, or the module that asked for it; "" for a bind mount."""
         return "" if self.kind == "none" else self.kind or getattr(self.owner, "name", "")
 
+    def command(self) -> list[str]:
+        """The words of a command that would make it: its source and target are whole names."""
+        options = [word for word in self.options.split(",") if word and word != "bind"]
+        flags = ["permanent"] * self.permanent + options
+        told = ["-o", ",".join(flags)] if flags else []
+        how = ["-t", self.kind] if self.kind and self.kind != "none" else ["-B"]
+        return ["vumount", *how, *told, self.source, self.target or "/"]
+
 
 def _root(tree: Tree) -> str | None:
     real = None if isinstance(tree, Past | Overlay) else checked_real(tree.real("/"))

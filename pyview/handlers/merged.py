@@ -12,8 +12,10 @@ import os
 import stat
 
 from pyview.abi import dirent
+from pyview.api import Named
 from pyview.handlers import overlays
 from pyview.handlers.caller import AT_FDCWD, Caller
+from pyview.paths import Found
 from pyview.verdicts import Emulate, Verdict
 
 END = 1 << 42  # no position of the kernel's in practice, and lseek(2) takes it
@@ -37,7 +39,8 @@ def entries(caller: Caller, fd: int, directory: str, size: int) -> Verdict | Non
             if os.lseek(mine, 0, os.SEEK_CUR) not in OURS:
                 os.lseek(mine, END, os.SEEK_SET)
             dots = [(".", 1, stat.S_IFDIR), ("..", 1, stat.S_IFDIR)]
-            return _added(caller, mine, dots + overlay.entries(path), directory, size)
+            named = dots + overlay.entries(path)
+            return _added(caller, mine, named + _mounts(caller, where, named), size)
         while os.lseek(mine, 0, os.SEEK_CUR) not in OURS:
             data = caller.listing(mine, size)
             if not data:
@@ -49,20 +52,28 @@ def entries(caller: Caller, fd: int, directory: str, size: int) -> Verdict | Non
                 found.append(own[name]._replace(inode=inode, kind=kind >> 12))
             if found:
                 return _given(caller, found)
-        return _added(caller, mine, overlay.beside(path), directory, size)
+        named = overlay.beside(path)
+        return _added(caller, mine, named + _mounts(caller, where, named), size)
     finally:
         os.close(mine)
 
 
-def _added(
-    caller: Caller, mine: int, beside: list[tuple[str, int, int]], directory: str, size: int
-) -> Verdict:
+def _mounts(caller: Caller, where: Found, named: list[Named]) -> list[Named]:
+    """The mount points in a directory that are no names of it otherwise."""
+    overlay, path = overlays.act(caller, where)
+    known, found = {name for name, _, _ in named}, []
+    for name in sorted(mounted_in(caller, where.name) - known):
+        try:
+            overlay.lstat(f"{path.rstrip('/')}/{name}")
+        except OSError:
+            found.append((name, 1, 0))
+    return found
+
+
+def _added(caller: Caller, mine: int, names: list[Named], size: int) -> Verdict:
     at = os.lseek(mine, 0, os.SEEK_CUR) - END
     st = os.fstat(mine)
     numbers = _NUMBERS.setdefault((st.st_dev, st.st_ino), {})
-    names = [(name, inode, kind) for name, inode, kind in beside]
-    known = {name for name, _, _ in names}
-    names += [(name, 1, 0) for name in sorted(mounted_in(caller, directory) - known)]
     if not at:  # who is in the middle has seen those that are gone
         present = {name for name, _, _ in names}
         for name in [name for name in numbers if name not in present]:

@@ -366,7 +366,7 @@ CALLS = {
     "mknod": ("/k/x", 0o100600, 0), "statvfs": ("/k/x",), "socket": ("/k/x",),
     "getxattr": ("/k/x", "user.x"), "setxattr": ("/k/x", "user.x", b"v", 1),
     "listxattr": ("/k/x",), "removexattr": ("/k/x", "user.x"), "backing": ("/k/x",),
-    "tmpfile": ("/k/x", 2, 0o600), "link_file": ("/k/x", None),
+    "tmpfile": ("/k/x", 2, 0o600), "link_file": ("/k/x", None), "masks": ("/k/x",),
 }  # fmt: skip
 
 

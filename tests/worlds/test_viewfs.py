@@ -85,6 +85,13 @@ def test_the_system_is_changed_and_nothing_changed(view, room):
     assert again.stdout == "/usr/local/lib/zz\n"
 
 
+def test_what_is_excepted_is_listed_once(view, room):
+    """/proc and /sys are the kernel's, and names in a merged directory."""
+    names = sorted(os.listdir("/"))
+    done = inside(view, room, "touch /new; ls -A /; ls -A / | sort -u | wc -l", "cow", "/")
+    assert sorted(done.stdout.split()) == sorted([*names, "new", str(len(names) + 1)])
+
+
 def test_programs_of_every_day(view, room, native):
     script = """
         set -e
@@ -350,6 +357,80 @@ def test_a_child_view_has_its_parents_and_its_own(view, room):
         cat a
         """)  # fmt: skip
     assert done.stdout.split() == ["A", "one", "A", "one", "two", "A", "one"]
+
+
+def test_vuns_prints_what_makes_it_again(view, room):
+    """Layers, and a child view's, by the commands that another view types."""
+    for name in ("up2", "up three"):
+        (room / name).mkdir()
+    mounts = [
+        f"vumount -t viewfs -o cow {room}/up {room}/low",
+        f"vumount -t viewfs -o mincow,except={room}/low/e {room}/up2 {room}/low",
+        f"vumount -B {room}/low {room}/here",
+        f"vumount -t viewfs -o cow '{room}/up three' /unreal{room}/low",
+    ]
+    (room / "here").mkdir()
+    done = view.run(f"""
+        vuname outer; vu_insmod viewfs; {mounts[0]}; echo one >>{room}/low/a
+        {mounts[1]}; vu_insmod unreal; {mounts[2]}
+        pyview -N -V inner sh -c "{mounts[3]}; echo two >>/unreal{room}/low/d/x; vuns; vuns $$"
+        """, cwd=room)  # fmt: skip
+    outer = ["vuname outer", "vu_insmod viewfs", *mounts[:2], "vu_insmod unreal", mounts[2]]
+    assert done.stdout.splitlines() == ["vuname inner", *outer[1:], mounts[3], *outer]
+    again = "\n".join(done.stdout.splitlines()[: len(outer) + 1])
+    done = view.run(f"{again}\ncat {room}/here/a /unreal{room}/low/d/x; vuname -V", cwd=room)
+    assert done.stdout.split() == ["A", "one", "X", "two", "inner"]
+
+
+def test_an_upper_in_its_lower_is_no_part_of_it(view, room):
+    (room / "low/inner").mkdir()
+    done = view.run(f"""
+        vu_insmod viewfs && mount -t viewfs -o cow {room}/low/inner {room}/low && cd {room}/low
+        echo one >b; rm a; echo two >>d/x; ls; ls inner; ls -d a
+        """, cwd=room, check=False)  # fmt: skip
+    assert done.stdout.split() == ["b", "d", "e", "inner", "a", "b", "d"]
+    assert sorted(os.listdir(room / "low")) == ["a", "d", "e", "inner"]
+    assert (room / "low/d/x").read_text() == "X\n"
+
+
+@pytest.mark.parametrize("how", ["empty", "error"])
+def test_what_the_real_user_may_not_read(view, room, how):
+    """For root of the view; `error` leaves it to the kernel."""
+    for name in ("log", "full"):
+        (room / "low" / name).write_text("old\n")
+    (room / "low/lock").touch()
+    (room / "low/private").mkdir()
+    before = seen(room / "low")
+    for name in ("log", "full", "lock", "private"):
+        (room / "low" / name).chmod(0)
+    script = """
+        cat lock && echo lock; ls -A private && echo n >private/n && cat private/n
+        echo more >>log; cat log; cat full; echo new >full; cat full; stat -c %a full lock"""
+    done = inside(
+        view, room, f"vu_insmod vuid; viewsu -c '{script}'", f"cow,unreadable={how}", check=False
+    )
+    for name, mode in (("log", 0o644), ("full", 0o644), ("lock", 0o644), ("private", 0o755)):
+        (room / "low" / name).chmod(mode)
+    assert {path: found[1:] for path, found in seen(room / "low").items()} == {
+        path: found[1:] for path, found in before.items()
+    }
+    answers = {"empty": ["lock", "n", "more", "new", "0", "0"], "error": ["new", "0", "0"]}
+    assert done.stdout.split() == answers[how], done.stderr
+    assert done.stderr.count("Permission denied") == {"empty": 1, "error": 5}[how]
+
+
+def test_options_of_old_are_taken_and_hold(view, room):
+    """vstat, renew and nochcopy: they are always so."""
+    (room / "up2").mkdir()
+    mount = f"mount -t viewfs -o cow,renew,vstat,nochcopy {room}"
+    done = view.run(f"""
+        vu_insmod viewfs; {mount}/up {room}/low; chmod 604 {room}/low/a; chown 3:4 {room}/low/a
+        {mount}/up2 {room}/low; stat -c '%a %u %g' {room}/low/a; echo x >{room}/low/b
+        """, cwd=room)  # fmt: skip
+    assert done.stdout.split() == ["604", "3", "4"]
+    assert os.getxattr(room / "up/a", "user.view.m") == b"/a"
+    assert (room / "up/a").stat().st_size == 0
+    assert sorted(os.listdir(room / "up2")) == [".-", "b"]
 
 
 # -- what programs can tell ------------------------------------------------------------------------
