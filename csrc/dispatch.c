@@ -485,8 +485,9 @@ int pv_dispatch_traced(struct pv_task *t, struct pv_stop *s)
 	case SYS_epoll_ctl:          /* of a list of mounts that we made? */
 		return pv_mark_of(t, (int)s->args[2]) == PV_VIRTUAL ? PV_TO_PYTHON : PV_LET_RUN;
 	case SYS_ioctl:              /* PROCMAP_QUERY, of the kernel's maps or of ours? */
-		return (uint32_t)s->args[1] == PROCMAP_QUERY &&
-		       pv_mark_of(t, (int)s->args[0]) == PV_VIRTUAL ? PV_TO_PYTHON : PV_LET_RUN;
+		if ((uint32_t)s->args[1] == PROCMAP_QUERY)
+			return pv_mark_of(t, (int)s->args[0]) == PV_VIRTUAL ? PV_TO_PYTHON : PV_LET_RUN;
+		return t->view->layered ? PV_TO_PYTHON : PV_LET_RUN;     /* it changes a file */
 	case SYS_execve:
 	case SYS_execveat:
 		return pv_dispatch_exec(t, s, call);

@@ -19,6 +19,10 @@ def number(direction: int, kind: int, index: int, size: int = 0) -> int:
     return direction << 30 | size << 16 | kind << 8 | index
 
 
+#: Requests that change a file through any descriptor of it: FS_IOC_SETFLAGS, FS_IOC_SETVERSION,
+#: FS_IOC_FSSETXATTR, FS_IOC_ENABLE_VERITY, FS_IOC_SET_ENCRYPTION_POLICY.
+CHANGES_FILE = (0x40086602, 0x40087602, 0x401C5820, 0x40806685, 0x800C6613)
+
 BLKROSET = number(0, 0x12, 93)  # int *
 BLKROGET = number(0, 0x12, 94)  # int *
 BLKRRPART = number(0, 0x12, 95)  # no argument

@@ -374,6 +374,29 @@ def _is_at(name: str, st: os.stat_result) -> bool:
         return False
 
 
+def leaves(caller: Caller, fd: int) -> None:
+    """Whether a file's flags may be changed through a descriptor.  Errors: EOPNOTSUPP.
+
+    No overlay keeps those, and what lies below it must not get them.
+    """
+    if not caller.view.overlays():
+        return
+    mine = caller.real_fd(fd)
+    try:
+        st, real = os.fstat(mine), os.readlink(f"/proc/self/fd/{mine}")
+    finally:
+        os.close(mine)
+    if stat.S_IFMT(st.st_mode) not in (stat.S_IFREG, stat.S_IFDIR):
+        return
+    try:
+        name = caller.file_name(fd)
+    except OSError:  # below an overlay, under a name that is gone; or gone altogether
+        name = real
+    cover = cover_of(caller.view, name)
+    if cover.layers and not (st.st_nlink and cover.layers[0].overlay.attempts(cover.inner(name))):
+        raise refuse(errno.EOPNOTSUPP, name)
+
+
 def by_descriptor(caller: Caller, fd: int, at: int) -> Handler | Verdict | None:
     """A call whose name is "" or NULL, so that it means its descriptor `fd`, argument `at`."""
     if not caller.view.overlays():

@@ -191,3 +191,24 @@ print(sorted(set(name for _, name in names if not name.startswith(b"tmp"))))
 """
     assert both(view, native, room, "python3 ../script", {"script": script})
     assert not os.path.exists(room / "low/new")
+
+
+def test_flags_of_files_do_not_reach_the_lower(view, room):
+    """chattr(1) needs only a descriptor for reading."""
+    done = view.run(
+        f"""vu_insmod viewfs && mount -t viewfs -o cow {room}/up {room}/low; cd {room}/low
+        exec 5<c; rm c; echo more >>b; python3 -c "
+import array, fcntl, os
+for fd in (os.open('a', 0), os.open('b', 0), 5, os.open('.', 0), os.open('{room}', 0)):
+    flags = array.array('l', [0])
+    try:
+        fcntl.ioctl(fd, 0x80086601, flags)
+        flags[0] ^= 0x40  # no dumps
+        fcntl.ioctl(fd, 0x40086602, flags)
+        print('changed')
+    except OSError as error:
+        print(error.strerror)
+" """,
+        cwd=room,
+    )
+    assert done.stdout.splitlines() == ["Operation not supported"] * 4 + ["changed"]
