@@ -49,7 +49,7 @@ FAULTS = ["recursion", *RAISED, *GIVEN]
 OF_TREES = ["real", "lstat", "readlink", "entries", "access", "open", "statvfs", "getxattr",
             "listxattr", "truncate", "utime", "unlink"]  # fmt: skip
 OF_FILES = ["pread", "pwrite", "size", "stat", "linear", "poll", "seek", "ioctl", "fsync", "close",
-            "ftruncate", "mapped"]  # fmt: skip
+            "ftruncate", "mapped", "known", "extents"]  # fmt: skip
 OPERATIONS = OF_TREES + OF_FILES
 
 
@@ -66,7 +66,7 @@ def fault(name):
 
 
 try:
-    from pyview.api import File, Module, Tree, attributes
+    from pyview.api import File, Linear, Module, Tree, attributes
 except ImportError:  # as a program it may run under any Python
     File = Module = Tree = object
 
@@ -93,7 +93,14 @@ class WrongFile(File):
         return self._do("stat", None)
 
     def linear(self):
-        return self._do("linear", None)
+        here = self._at[0] == "extents"
+        return self._do("linear", Linear(-1, 0, len(GOOD), True, self) if here else None)
+
+    def known(self):
+        return self._do("known", None)
+
+    def extents(self, offset, length):
+        return self._do("extents", iter(()))
 
     def seek(self, offset, whence):
         return self._do("seek", offset)
@@ -210,7 +217,8 @@ TRIES = {
     "truncate": lambda path: os.truncate(path, 3), "utime": os.utime, "unlink": os.unlink,
     "pread": with_file(read), "pwrite": with_file(lambda fd: os.write(fd, GOOD)),
     "size": with_file(lambda fd: os.lseek(fd, 0, os.SEEK_END)), "stat": with_file(os.fstat),
-    "linear": with_file(read), "poll": with_file(read),
+    "linear": with_file(read), "poll": with_file(read), "known": with_file(read),
+    "extents": with_file(read),
     "seek": with_file(lambda fd: os.lseek(fd, 1, os.SEEK_DATA)),
     "ioctl": with_file(lambda fd: fcntl.ioctl(fd, 0x1234, bytes(8))), "fsync": with_file(os.fsync),
     "close": with_file(read), "ftruncate": with_file(lambda fd: os.ftruncate(fd, 3)),

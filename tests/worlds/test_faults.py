@@ -18,7 +18,7 @@ sys.path.insert(0, str(GUESTS))
 from wrong import FAULTS, OPERATIONS, RAISED  # noqa: E402  (beside the guests)
 
 #: What is asked of a file beside its caller's call: a mistake in it is told, and the call goes on.
-ASIDE = ("linear", "poll", "close")
+ASIDE = ("linear", "poll", "close", "known", "extents")
 
 
 @pytest.fixture(scope="module")

@@ -13,7 +13,7 @@ import errno
 import os
 import stat
 from collections.abc import Callable, Mapping
-from functools import cache, partial
+from functools import cache
 from typing import NamedTuple
 
 from pyview.api import File, Known, Tree, attributes, refuse
@@ -190,10 +190,15 @@ def companions(disk: Disk) -> dict[str, Tree]:
 def _home(disk: Disk) -> Small:
     """The disk's own directory: what is in it is always the same, but for its partitions."""
     own = directory(disk)
+    parts: dict[Piece, Entry] = {}
 
     def all_of_it() -> Entry:
-        pieces = {part.name: partial(_partition, part) for part in disk.pieces()}
-        return {**own, **pieces} if pieces else own
+        pieces = list(disk.pieces())
+        if pieces != list(parts):
+            kept = {part: parts.get(part) or _partition(part) for part in pieces}
+            parts.clear()
+            parts.update(kept)
+        return {**own, **{part.name: entry for part, entry in parts.items()}} if parts else own
 
     return Small(all_of_it)
 
