@@ -179,6 +179,20 @@ def _linear(file: File) -> Linear | None:
     return found
 
 
+_looks: dict[int, tuple[os.stat_result, bytes]] = {}  # by the id of what was packed
+
+
+def _look(st: os.stat_result) -> bytes:
+    """The struct stat; of the same object it is the same."""
+    before, packed = _looks.get(id(st), (None, b""))
+    if before is not st:
+        if len(_looks) >= MANY:
+            _looks.clear()
+        packed = pack_stat(st)
+        _looks[id(st)] = st, packed
+    return packed
+
+
 class Said(NamedTuple):
     """A Known as C takes it: struct stat or b"", `many` structs pv_answer, all the bytes."""
 
@@ -199,7 +213,7 @@ def _said(opened: OpenFile) -> Said | None:
             raise ValueError(f"{told!r} is no answer")
     if text is not None and not isinstance(text, bytes):
         raise TypeError(f"{text!r} are no bytes")
-    looks = b"" if stat is None else pack_stat(completed(stat, opened.mount, opened.rest))
+    looks = b"" if stat is None else _look(completed(stat, opened.mount, opened.rest))
     return Said(looks, _packed(answers), len(answers), text)
 
 

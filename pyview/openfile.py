@@ -26,6 +26,7 @@ KEPT_OF_PATHS = O_PATH | os.O_DIRECTORY | os.O_NOFOLLOW
 KEPT = SETTABLE | KEPT_OF_PATHS | TMPFILE_BIT | os.O_ACCMODE | os.O_SYNC | os.O_DSYNC
 # What the access mode lets: with O_ACCMODE itself, which open(2) takes, nothing.
 READS, WRITES = (os.O_RDONLY, os.O_RDWR), (os.O_WRONLY, os.O_RDWR)
+MANY = 256  # attributes remembered
 LARGEST = (1 << 63) - 1  # MAX_LFS_FILESIZE, bytes
 
 
@@ -230,10 +231,25 @@ class OpenFile:
         return offset
 
 
+# Many trees tell the same of a file each time, with the same object.
+_completed: dict[tuple[int, int, str], tuple[os.stat_result, os.stat_result]] = {}
+
+
 def completed(st: os.stat_result, mount: Mount, rest: str) -> os.stat_result:
     """Attributes with the numbers that a tree left out: stable, and different for other files."""
     if st.st_ino and st.st_dev:
         return st
+    key = (id(st), mount.epoch, rest)
+    before, found = _completed.get(key, (None, st))
+    if before is not st:
+        if len(_completed) >= MANY:
+            _completed.clear()
+        found = _with_numbers(st, mount, rest)
+        _completed[key] = st, found
+    return found
+
+
+def _with_numbers(st: os.stat_result, mount: Mount, rest: str) -> os.stat_result:
     values = list(st) + [st.st_atime, st.st_mtime, st.st_ctime]
     values += [st.st_atime_ns, st.st_mtime_ns, st.st_ctime_ns]
     values += [st.st_blksize, st.st_blocks, st.st_rdev]
