@@ -203,6 +203,7 @@ int pv_next_within(struct pv_stop *stop, int milliseconds);
 int pv_open_files(unsigned wanted);
 int pv_watch(int fd, int on);
 int pv_control(int fd, int door);
+int pv_rings(int fd);
 void pv_talking(int connections);
 void pv_ring(void);
 int pv_listener(int fd);

@@ -90,10 +90,10 @@ static int poll_change(int fd, int on, uint64_t kind)
 }
 
 /* Report PV_READY when `fd` is readable (on & 1) or writable (on & 2); 0 ends it.  on & 4: who makes
- * it ready calls pv_ring() then, so that the core need not lie awake for it. */
+ * it ready calls pv_ring() then, or it rings itself, so that the core need not lie awake for it. */
 int pv_watch(int fd, int on)
 {
-	int r = poll_change(fd, on, 0);
+	int r = poll_change(fd, on & 3, 0);
 
 	if (!(on & 4))
 		silent += on ? r > 0 : -(r == 0);
@@ -105,13 +105,19 @@ int pv_watch(int fd, int on)
  * says does not: see pv_talking(). */
 int pv_control(int fd, int door)
 {
-	int flags = fcntl(door, F_GETFL);
+	int r = pv_rings(door);
 
-	if (flags < 0 || fcntl(door, F_SETOWN, getpid()) < 0 ||
-	    fcntl(door, F_SETFL, flags | O_ASYNC) < 0)
-		return -errno;
 	look = 1;                    /* who came before did not ring */
-	return poll_change(fd, 1, 0);
+	return r < 0 ? r : poll_change(fd, 1, 0);
+}
+
+/* Have a socket ring when something happens to it: pv_watch(fd, 1 | 4) is enough then. */
+int pv_rings(int fd)
+{
+	int flags = fcntl(fd, F_GETFL);
+
+	return flags < 0 || fcntl(fd, F_SETOWN, getpid()) < 0 ||
+	       fcntl(fd, F_SETFL, flags | O_ASYNC) < 0 ? -errno : 0;
 }
 
 /* How many of those who came through the door are still there. */

@@ -81,9 +81,14 @@ def watch_control(fd: int, door: int) -> None:
     _checked(lib.pv_control(fd, door))
 
 
-def watch_rung(fd: int) -> None:
-    """Report READY when `fd` is readable, where whoever makes it so calls ring() next."""
-    _checked(lib.pv_watch(fd, 5))
+def watch_rung(fd: int, on: int = 1) -> None:
+    """Report READY when `fd` is readable, where whoever makes it so calls ring() next; 0 ends it."""
+    _checked(lib.pv_watch(fd, on | 4))
+
+
+def rings(fd: int) -> None:
+    """Have a socket call ring() itself when something happens to it."""
+    _checked(lib.pv_rings(fd))
 
 
 ring = lib.pv_ring  # the one function for any thread

@@ -112,6 +112,7 @@ class Descriptors:
                 raise refuse(errno.ENFILE)
             self._poll.register(end, 0)
             core.mark_emulated(fd)
+            core.rings(end)
         except OSError:
             os.close(end)
             os.close(fd)
@@ -121,7 +122,7 @@ class Descriptors:
         inode = os.fstat(fd).st_ino
         self._by_object[inode] = opened
         if not self._ends:
-            core.watch(self._poll.fileno())
+            core.watch_rung(self._poll.fileno())
         self._ends[end] = (inode, opened)
         opened.pages = self._mapped.get(opened.key)
         self.in_c.tell(inode, opened)
@@ -235,7 +236,7 @@ class Descriptors:
     def _hung_up(self, end: int) -> None:
         inode, opened = self._ends.pop(end)
         if not self._ends:
-            core.watch(self._poll.fileno(), 0)
+            core.watch_rung(self._poll.fileno(), 0)
         self._closed(inode, opened)
         os.close(end)
         opened.socket = -1

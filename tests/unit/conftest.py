@@ -231,7 +231,8 @@ class World:
         monkeypatch.setattr(door, "wait", self._wait)
         monkeypatch.setattr(door, "mark_of", lambda record, fd: record.marks.get(fd, 0))
         monkeypatch.setattr(door, "watch", lambda fd, on=1: None)
-        monkeypatch.setattr(door, "watch_rung", lambda fd: None)
+        monkeypatch.setattr(door, "watch_rung", lambda fd, on=1: None)
+        monkeypatch.setattr(door, "rings", lambda fd: None)
         monkeypatch.setattr(door, "ring", lambda: None)
         monkeypatch.setattr(door, "copy_stop", lambda stop: SimpleNamespace(**vars(stop)))
         self.tracer = Tracer(Reports(fd, False, False), "first", self.picture)
@@ -348,6 +349,8 @@ def record(monkeypatch):
     monkeypatch.setattr(door, "tasks", lambda: [made])
     monkeypatch.setattr(door, "emulated", lambda one, fd: one.inodes.get(fd, 0))
     monkeypatch.setattr(door, "mark_emulated", lambda fd: None)
+    monkeypatch.setattr(door, "watch_rung", lambda fd, on=1: None)
+    monkeypatch.setattr(door, "rings", lambda fd: None)
     monkeypatch.setattr(door, "watch", lambda fd, on=1: None)
     return made
 

@@ -47,7 +47,8 @@ class Session:
         self.woken, self.closed, self.marked, self.entries = [], [], [], {}
         self.locks = Locks()
         monkeypatch.setattr(descriptors, "LOCKS", self.locks)
-        monkeypatch.setattr(core, "watch", lambda fd, on=1: None)
+        monkeypatch.setattr(core, "watch_rung", lambda fd, on=1: None)
+        monkeypatch.setattr(core, "rings", lambda fd: None)
         monkeypatch.setattr(core, "mark_emulated", self.marked.append)
         monkeypatch.setattr(core, "linear", self._linear)
         monkeypatch.setattr(core, "forget_linear", self.entries.pop)
