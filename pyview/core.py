@@ -82,7 +82,7 @@ def watch_control(fd: int, door: int) -> None:
 
 
 def watch_rung(fd: int, on: int = 1) -> None:
-    """Report READY when `fd` is readable, where whoever makes it so calls ring() next; 0 ends it."""
+    """Report READY when `fd` is readable, where who makes it so calls ring() next; 0 ends it."""
     _checked(lib.pv_watch(fd, on | 4))
 
 
