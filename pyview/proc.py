@@ -39,13 +39,18 @@ class Proc(Holder):
         return owner or int(self.status_fields(b"Uid")[0].split()[3])
 
     def status_fields(self, *names: bytes) -> list[bytes]:
-        """Some fields of /proc/TID/status, as the kernel tells them."""
-        with open(f"/proc/{self.tid}/status", "rb", 0) as file:
-            text = file.read(4096)
+        """Some fields of /proc/TID/status, as the kernel tells them.  Errors: Gone."""
+        try:
+            with open(f"/proc/{self.tid}/status", "rb", 0) as file:
+                text = file.read(4096)
+        except (FileNotFoundError, ProcessLookupError):
+            raise core.Gone from None
         found = []
         for name in names:
-            at = text.index(b"\n" + name + b":") + len(name) + 2
-            found.append(text[at : text.index(b"\n", at)])
+            _, is_there, rest = text.partition(b"\n" + name + b":")
+            if not is_there:
+                raise core.Gone  # who has been killed has no Umask any more
+            found.append(rest.partition(b"\n")[0])
         return found
 
     # -- links -------------------------------------------------------------------------------

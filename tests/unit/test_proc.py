@@ -228,3 +228,15 @@ def test_the_kernel_answers_what_is_mapped_where(task):
 def test_calls_that_look_are_known():
     assert BY_NAME["ioctl"].stops((3, core.PROCMAP_QUERY, 0, 0, 0, 0))
     assert not BY_NAME["ioctl"].stops((3, 0x5401, 0, 0, 0, 0))
+
+
+def test_who_has_been_killed_says_nothing_more():
+    """A process that nobody has waited for has a status without most of its fields."""
+    child = os.posix_spawn("/bin/true", ["true"], {})
+    os.waitid(os.P_PID, child, os.WEXITED | os.WNOWAIT)
+    dead = SimpleNamespace(tid=child)
+    with pytest.raises(core.Gone):
+        proc.Proc.status_fields(dead, b"Umask")
+    os.waitpid(child, 0)
+    with pytest.raises(core.Gone):
+        proc.Proc.status_fields(dead, b"Umask")

@@ -39,6 +39,17 @@ def test_tasks_live_and_die_as_the_kernel_says(passes, name):
     passes(name, timeout=45)
 
 
+def test_who_is_killed_in_an_overlay_is_no_mistake_of_its(worlds, guest, tmp_path):
+    for name in ("upper", "lower"):
+        (tmp_path / name).mkdir()
+    mount = f"viewfs:{tmp_path}/upper:{tmp_path}/lower:cow"
+    command = [pyview_command(), "-N", "-p", "viewfs", "-m", mount, "--"]
+    script = f"cd {tmp_path}/lower && exec {guest('killed_waiting')}"
+    done = worlds["native"].run([*command, "sh", "-c", script], timeout=45)
+    assert done.stderr == ""
+    assert os.listdir(tmp_path / "lower") == []
+
+
 @pytest.mark.limit(100)
 def test_2000_short_processes_end_one_by_one(passes):
     passes("processes2000", timeout=90)
