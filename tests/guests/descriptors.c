@@ -279,9 +279,11 @@ static void others(void)
 }
 
 static int used;
+static volatile pid_t reader;
 
 static void *reads(void *got)
 {
+	reader = gettid();
 	EQ(read(used, got, 4), 4);
 	return NULL;
 }
@@ -296,7 +298,8 @@ static void closed_in_use(void)
 	used = OK(open("p", O_RDWR));
 	int other = OK(open("p", O_WRONLY));
 	EQ(pthread_create(&thread, NULL, reads, got), 0);
-	pause_ms(20);
+	while (!reader || !strstr(get(text("/proc/self/task/%d/status", reader)), "State:\tS"))
+		pause_ms(1);
 	close(used);
 	EQ(OK(open("f", O_RDONLY)), used);
 	EQ(write(other, "late", 4), 4);
