@@ -7,7 +7,6 @@
 #include <linux/kcmp.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <string.h>
 #include <sys/syscall.h>
 #include <sys/vfs.h>
 #include <unistd.h>
@@ -226,41 +225,6 @@ void pv_task_exec(struct pv_task *t, int old, int *maps)
 	}
 }
 
-/* What /proc/TID/status says after `field`; NULL when it is not there. */
-static const char *status_field(int tid, const char *field, char line[128])
-{
-	char name[32];
-	const char *value = NULL;
-
-	snprintf(name, sizeof name, "/proc/%d/status", tid);
-	FILE *f = fopen(name, "re");
-	if (!f)
-		return NULL;
-	while (!value && fgets(line, 128, f))
-		if (!strncmp(line, field, strlen(field)))
-			value = line + strlen(field);
-	fclose(f);
-	return value;
-}
-
-/* A number there; -1 when it is not. */
-static long status_number(int tid, const char *field)
-{
-	char line[128];
-	const char *value = status_field(tid, field, line);
-
-	return value ? strtol(value, NULL, 10) : -1;
-}
-
-/* A set of signals there: bit 0 is signal 1. */
-uint64_t pv_signal_set(int tid, const char *field)
-{
-	char line[128];
-	const char *value = status_field(tid, field, line);
-
-	return value ? strtoull(value, NULL, 16) : 0;
-}
-
 /* Copy up to `room` ids of newborns that wait to `tids`; how many. */
 int pv_waiting(int *tids, int room)
 {
@@ -373,18 +337,6 @@ int pv_cwd(struct pv_task *t)
 	return t->fs->fd;
 }
 
-static int thread_group(int tid)
-{
-	long tgid = status_number(tid, "Tgid:");
-
-	return tgid < 0 ? tid : (int)tgid;
-}
-
-int pv_tgid(int tid)
-{
-	return thread_group(tid);
-}
-
 /* Close the pidfds of all tasks, which are only kept for speed.  Were there any? */
 static int give_up_pidfds(void)
 {
@@ -405,7 +357,7 @@ static int pidfd(struct pv_task *t)
 	if (t->pidfd < 0) {
 		t->pidfd = (int)syscall(SYS_pidfd_open, t->tid, PIDFD_OF_THREAD);
 		if (t->pidfd < 0 && errno == EINVAL)
-			t->pidfd = (int)syscall(SYS_pidfd_open, thread_group(t->tid), 0);
+			t->pidfd = (int)syscall(SYS_pidfd_open, pv_tgid(t->tid), 0);
 		if (t->pidfd < 0)
 			return -errno;
 	}
