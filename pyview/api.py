@@ -569,7 +569,10 @@ class File:
         yield from ()
 
     def relocated(self, offset: int, length: int) -> None:
-        """To be called before an operation returns that has changed what `extents` tells."""
+        """To be called before an operation returns that has changed what `extents` tells.
+
+        By `close` of a file that others are made of, with (0, -1): none of it is anywhere any more.
+        """
         if self._moved is not None:
             self._moved(offset, length)
 

@@ -17,7 +17,16 @@ from typing import Any, NamedTuple
 from pyview import core
 from pyview.abi.stat import pack_stat
 from pyview.api import NOWHERE, ZEROES, File, Linear
-from pyview.openfile import O_LARGEFILE, O_PATH, READS, WRITES, OpenFile, Position, completed
+from pyview.openfile import (
+    LARGEST,
+    O_LARGEFILE,
+    O_PATH,
+    READS,
+    WRITES,
+    OpenFile,
+    Position,
+    completed,
+)
 from pyview.openfile import Map as Bytes
 
 FIRST, WIDEST = 1 << 20, 64 << 20  # bytes of a file that are asked for at once
@@ -34,10 +43,13 @@ class Map:
 
     users  the sockets of the open files that need it
     moves  how often the file has said that bytes are elsewhere
+    stays  it is kept for those who will open the file again
     """
 
-    def __init__(self, file: File) -> None:
-        self.file = file
+    def __init__(self, file: File, closed: Callable[[Map], None] = lambda one: None) -> None:
+        """`closed`: called when the file has been closed."""
+        self.file, self._closed = file, closed
+        self.stays = False
         self.in_c = core.new_extents()
         self.users: set[int] = set()
         self.moves = 0
@@ -52,7 +64,10 @@ class Map:
     def _relocated(self, offset: int, length: int) -> None:
         self.moves += 1
         self._told = NOTHING
-        core.forget_extents(self.in_c, offset, length)
+        core.forget_extents(self.in_c, offset, length if length >= 0 else LARGEST)
+        if length < 0:
+            self.stays = False
+            self._closed(self)
 
     def missed(self, offset: int, length: int) -> None:
         """C did not know of some bytes: tell it from there on.  Errors: the file's.
@@ -124,6 +139,7 @@ class InC:
     def _tell_where(self, inode: int, entry: Any, opened: OpenFile, found: Linear) -> None:
         if found.of is not None:
             where = opened.map = self._map(inode, found.of)
+            where.stays = where.stays or found.of is not opened.file
             opened.starts = found.start
             entry.extents = where.in_c
         entry.fd, entry.start, entry.size = found.fd, found.start, found.size
@@ -138,7 +154,7 @@ class InC:
     def _map(self, inode: int, file: File) -> Map:
         found = self._maps.get(id(file))
         if found is None:
-            found = self._maps[id(file)] = Map(file)
+            found = self._maps[id(file)] = Map(file, self._drop)
         found.users.add(inode)
         return found
 
@@ -154,11 +170,14 @@ class InC:
             return
         opened.at, opened.map = Position(), None
         core.forget_linear(inode)
-        for key, one in list(self._maps.items()):
+        for one in list(self._maps.values()):
             one.users.discard(inode)
-            if not one.users:
-                del self._maps[key]
-                one.close()
+            self._drop(one)
+
+    def _drop(self, one: Map) -> None:
+        """Forget a map that nobody needs; a file may be closed in another thread (umount)."""
+        if not (one.users or one.stays) and self._maps.pop(id(one.file), None) is one:
+            one.close()
 
 
 def _told(where: Bytes, offset: int, length: int) -> None:

@@ -354,6 +354,24 @@ def test_open_files_of_one_file_share_its_map(entries, file):
     assert read(one.extents, 110, 5) == os.pread(file, 5, 134)
     entries.all.closed(INODE, entries.opened.pop(0)[1])
     assert read(two.extents, 110, 5) == os.pread(file, 5, 134)
+    pieces.relocated(0, -1)
+    assert read(two.extents, 110, 5) is None
+
+
+def test_what_is_known_of_a_file_that_others_are_made_of_stays_until_it_is_closed(entries, file):
+    pieces = Pieces(Extent(1000, file, 24))
+    first, _ = entries.tell(Over(Linear(-1, 100, 50, False, pieces)))
+    entries.all.missed(first, 10, 5)
+    entries.all.closed(INODE, entries.opened.pop()[1])
+    second, entry = entries.tell(Over(Linear(-1, 100, 50, False, pieces)))
+    assert read(entry.extents, 110, 5) == os.pread(file, 5, 134)
+    assert len(pieces.asked) == 1
+    entries.all.closed(INODE, entries.opened.pop()[1])
+    assert len(entries.all._maps) == 1
+    pieces.relocated(0, -1)
+    assert entries.all._maps == {}
+    assert pieces._moved is None
+    assert second.map is None
 
 
 def test_errors_of_a_file_are_for_who_reads_it(entries):

@@ -235,6 +235,7 @@ class CowFile(File):
             self._dirty.clear()
 
     def close(self) -> None:
+        self.relocated(0, -1)
         self._cow.close()
         self._backing.close()
 

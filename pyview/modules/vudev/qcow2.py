@@ -134,6 +134,7 @@ class Image(File):
         return self.file.stat()
 
     def close(self) -> None:
+        self.relocated(0, -1)
         self.file.close()
         if self.backing is not None:
             self.backing.close()
