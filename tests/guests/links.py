@@ -1,9 +1,10 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""links.py SEED STEPS [apart]: directories and links come, go, change places; where do names lead?
+"""links.py SEED STEPS [apart|closed]: directories and links come, go, move; where do names lead?
 
 A line for each change and each look, the same wherever it runs.  Names are looked at again and
 again, so that who remembers where they led is told from who looks.  `apart`: no link has an
-absolute target, for what is made is to be copied.
+absolute target, for what is made is to be copied.  `closed`: directories may also be searched
+no more.
 """
 
 import os
@@ -66,6 +67,8 @@ CHANGES = (
     (os.rename, lambda: (name(1), name(1))), (os.unlink, lambda: (looked(name(3)),)),
     (os.rmdir, lambda: (looked(name(3)),)), (write, lambda: (looked(name(4)),)),
 )  # fmt: skip
+if sys.argv[3:] == ["closed"]:
+    CHANGES += ((os.chmod, lambda: (name(2), chance.choice((0o700, 0o755, 0o600, 0o400, 0)))),)
 LOOKS = (
     lambda path: told(path, True), lambda path: told(path, False), read,
     lambda path: os.access(path, os.R_OK), lambda path: os.readlink(path).replace(HERE, "HERE"),
@@ -87,3 +90,7 @@ for at in range(int(sys.argv[2])):
     for _ in range(8):
         path, how = looked(name(4)), chance.randrange(len(LOOKS))
         print("  ", how, path.replace(HERE, "HERE"), said(LOOKS[how], path))
+for where, directories, _ in os.walk("."):  # for who cleans up
+    for directory in directories:
+        if not os.path.islink(os.path.join(where, directory)):
+            os.chmod(os.path.join(where, directory), 0o755)

@@ -479,17 +479,21 @@ P
 
 
 @pytest.mark.parametrize("seed", range(8 if NIGHTLY else 2))
-@pytest.mark.parametrize("who", ["", "viewsudo"])
-def test_names_lead_through_links_where_they_do_in_a_copy(view, native, tmp_path, who, seed):
+@pytest.mark.parametrize(
+    ("who", "kind"),
+    [("", "closed"), ("viewsudo", "open"), ('viewsudo -u "$(id -un)"', "closed")],
+    ids=["owner", "root", "oneself"],
+)
+def test_names_lead_through_links_as_in_a_copy(view, native, tmp_path, who, kind, seed):
     """What was there before lies below, what comes lies in the upper; names cross both."""
     for name in ("up", "low"):
         (tmp_path / name).mkdir()
     native.run(["python3", LINKS, str(seed), "60", "apart"], cwd=tmp_path / "low")
     subprocess.run(["cp", "-a", "low", "copy"], cwd=tmp_path, check=True)
     before = seen(tmp_path / "low")
-    more = ["python3", LINKS, str(seed + 100), "250"]
+    more = ["python3", str(LINKS), str(seed + 100), "250", kind]
     plain = native.run(more, cwd=tmp_path / "copy")
-    done = inside(view, tmp_path, f"{who} python3 {LINKS} {seed + 100} 250")
+    done = inside(view, tmp_path, f"{who} {' '.join(more)}")
     assert done.stdout.splitlines() == plain.stdout.splitlines()
     assert seen(tmp_path / "low") == before
 
