@@ -58,12 +58,14 @@ class Change:
 class Scan:
     """All changes, parents first; and the inodes of the upper that are files of the host still.
 
-    lost  names whose bytes are in a lower file that is not that file any more
+    lost   names whose bytes are in a lower file that is not that file any more
+    inner  inodes of the lower in directories that went as a whole
     """
 
     changes: list[Change] = field(default_factory=list)
     kept: dict[int, bytes] = field(default_factory=dict)
     lost: set[bytes] = field(default_factory=set)
+    inner: set[int] = field(default_factory=set)
 
     def visible(self) -> list[Change]:
         """Those worth a line."""
@@ -71,7 +73,9 @@ class Scan:
 
     def orphans(self) -> set[bytes]:
         """Names of what was copied from the lower, where nothing is any more."""
-        olds = {node.ino for change in self.changes for node in (change.old, change.source) if node}
+        olds = self.inner | {
+            node.ino for change in self.changes for node in (change.old, change.source) if node
+        }
         known = {
             change.entry.inode
             for change in self.changes
@@ -100,7 +104,7 @@ def scan(top: Upper, lower: Tree, since: int = 0) -> Scan:
     found.find_renames()
     found.find_shared()
     found.changes.sort(key=lambda change: change.path.split(b"/"))
-    return Scan(found.changes, found.kept, found.lost())
+    return Scan(found.changes, found.kept, found.lost(), found.inner)
 
 
 class _Scanner:
@@ -109,6 +113,7 @@ class _Scanner:
         self.view = Merged(top, lower)
         self.changes: list[Change] = []
         self.kept: dict[int, bytes] = {}
+        self.inner: set[int] = set()
         #: To be looked into: path, the lower path to compare with, whether that shows through.
         self.directories: list[tuple[bytes, bytes | None, bool]] = []
 
@@ -145,7 +150,9 @@ class _Scanner:
     def _inside(self, host: bytes | None, old: Node) -> tuple[int, int]:
         if host is None or not old.is_dir:
             return (0, 0)
-        sizes = [node.size if node.kind == "f" else 0 for _, node in walk(self.lower, host)]
+        nodes = [node for _, node in walk(self.lower, host)]
+        self.inner.update(node.ino for node in nodes)
+        sizes = [node.size if node.kind == "f" else 0 for node in nodes]
         return len(sizes) - 1, sum(sizes)
 
     def _directory(self, path: bytes, host: bytes | None, entry: Entry, old: Node | None) -> None:

@@ -207,8 +207,7 @@ class _Commit:
     def _look_for_conflicts(self, found: Scan, outcome: Outcome) -> None:
         if self.wish.force:
             return
-        mine = Scan(outcome.changes, found.kept, found.lost)
-        listed = conflicts(self.directory, mine, self.lower, self.host)
+        listed = conflicts(self.directory, found, outcome.changes, self.lower, self.host)
         if self.wish.theirs:
             names = [conflict.change.path for conflict in listed]
             outcome.changes = [

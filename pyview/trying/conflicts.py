@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 from pyview.trying.changes import Change, Scan
 from pyview.trying.places import parent_of
-from pyview.trying.state import CHANGED, UNREAD, Directory, host_paths, newest
+from pyview.trying.state import CHANGED, UNREAD, Directory, host_paths, is_deep, newest
 from pyview.trying.trees import Node, Plain, Tree
 
 
@@ -19,16 +19,18 @@ class Conflict(NamedTuple):
     why: str
 
 
-def conflicts(directory: Directory, found: Scan, lower: Tree, host: Plain) -> list[Conflict]:
+def conflicts(
+    directory: Directory, found: Scan, changes: list[Change], lower: Tree, host: Plain
+) -> list[Conflict]:
     """Compare what the host has now with what it had when the command ended.
 
-    `lower` is what the view was made over, `host` what is to be changed: another tree when there
-    are layers between.
+    `changes` are some of those `found`.  `lower` is what the view was made over, `host` what is to
+    be changed: another tree when there are layers between.
     """
     judge = _Judge(directory, lower, host)
     orphans = found.orphans()
     listed = []
-    for change in found.changes:
+    for change in changes:
         if change.path in orphans:
             listed.append(Conflict(change, change.path, "what it was made from was deleted"))
         elif not change.quiet:
@@ -63,7 +65,7 @@ class _Judge:
             return "could not be read by the command, which saw something else"
         if known == CHANGED:
             return "was changed while the command ran"
-        now = self.directory.signature(self.lower, path, change)
+        now = self.directory.signature(self.lower, path, change, deep=is_deep(known))
         if known == now:
             return ""
         if now == b"-":

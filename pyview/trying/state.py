@@ -21,7 +21,8 @@ from typing import Any, BinaryIO, TypeVar
 
 from pyview.abi import upper
 from pyview.trying.changes import Change, Scan, walk
-from pyview.trying.trees import Merged, Plain, Tree, Upper
+from pyview.trying.places import within
+from pyview.trying.trees import Merged, Node, Plain, Tree, Upper
 
 Read = TypeVar("Read")
 VERSION = 1
@@ -151,6 +152,8 @@ class Directory:
                 if key not in known:
                     late = self.is_late(newest(lower, path, change))
                     known[key] = CHANGED if late else self.signature(lower, path, change)
+                elif goes(path, change) and known[key][:2] == b"d " and not is_deep(known[key]):
+                    known[key] = self._deepened(known, lower, path, change)
                 if key == change.host and invented(change, lower, path):
                     known[key] = UNREAD
             if change.path in orphans and change.host is not None:
@@ -167,21 +170,40 @@ class Directory:
                 known[key] = self.signature(lower, path, change)
         self._remember(known)
 
+    def _deepened(
+        self, known: dict[bytes, bytes], lower: Tree, path: bytes, change: Change
+    ) -> bytes:
+        """The signature of a directory that an earlier run has changed, and this one removed."""
+        if self.is_late(newest(lower, path, change)):
+            return CHANGED
+        for key, value in known.items():
+            inner = key.lstrip(b"/")
+            if inner != path and within(inner, path) and not is_deep(value):
+                node = lower.look(inner)
+                if value != (b"-" if node is None else self._of(node, 0)):
+                    return CHANGED
+        return self.signature(lower, path, change)
+
     def is_late(self, ctime: int) -> bool:
         """Something of the host was changed after the last command began."""
         stamp: int = self.about["stamp"]
         return 0 < stamp <= ctime
 
-    def signature(self, lower: Tree, path: bytes, change: Change) -> bytes:
-        """By what we know a file again, as it was.  A directory that stays: whatever is in it.
+    def signature(self, lower: Tree, path: bytes, change: Change, deep: bool = False) -> bytes:
+        """By what we know a file again, as it was.
 
-        Over layers, what a commit of the layer would make is the same file.
+        A directory that stays (and was not `deep`): whatever is in it.  Over layers, what a commit
+        of the layer would make is the same file.
         """
         node = lower.look(path)
         if node is None:
             return b"-"
+        if not node.is_dir or self.about["layers"]:
+            return self._of(node, 0)
+        return self._of(node, deepest(lower, path) if deep else newest(lower, path, change))
+
+    def _of(self, node: Node, inside: int) -> bytes:
         if node.is_dir:
-            inside = 0 if self.about["layers"] else newest(lower, path, change)
             return b"d %o %d %d %d" % (node.mode, node.uid, node.gid, inside)
         if self.about["layers"]:
             return b"~%s %x %d %d" % (node.kind.encode(), node.rdev, node.size, node.mtime)
@@ -221,6 +243,17 @@ def invented(change: Change, lower: Tree, path: bytes) -> bool:
     return copied and not os.access(lower.content(path), os.R_OK, effective_ids=True)
 
 
+def is_deep(signature: bytes) -> bool:
+    """It is that of a directory with what was in it."""
+    return signature[:2] == b"d " and not signature.endswith(b" 0")
+
+
+def goes(path: bytes, change: Change) -> bool:
+    """What the host has there goes, with all that is in it."""
+    gone = change.new is None or change.retyped or change.origin is not None
+    return path == change.host and gone
+
+
 def newest(lower: Tree, path: bytes, change: Change) -> int:
     """When the host's object was last changed, in ns; of a directory that goes, all in it."""
     node = lower.look(path)
@@ -228,9 +261,12 @@ def newest(lower: Tree, path: bytes, change: Change) -> int:
         return 0
     if not node.is_dir:
         return node.ctime
-    if path == change.host and (change.new is None or change.retyped or change.origin):
-        return max(inner.ctime for _, inner in walk(lower, path))
-    return 0
+    return deepest(lower, path) if goes(path, change) else 0
+
+
+def deepest(lower: Tree, path: bytes) -> int:
+    """When anything in a directory, or itself, was last changed."""
+    return max(inner.ctime for _, inner in walk(lower, path))
 
 
 def damaged(name: bytes) -> OSError:

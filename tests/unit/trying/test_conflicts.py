@@ -134,3 +134,50 @@ def test_bytes_that_lie_in_a_file_that_is_another_one_now(stage):
     stage.ended()
     os.rename(stage.host / "g", stage.host / "f")
     assert [conflict.path for conflict in stage.commit().conflicts] == [b"f", b"x"]
+
+
+RUNS = {
+    "written in, then gone": [[("append", "/b/f", b"x")], [("rmtree", "/b")]],
+    "new in it, then gone": [[("write", "/b/c/n", b"x")], [("rmtree", "/b")]],
+    "gone, then new": [[("rmtree", "/b")], [("mkdir", "/b"), ("write", "/b/n", b"x")]],
+    "gone, then a file, then new": [[("rmtree", "/b")], [("write", "/b", b"")],
+                                    [("unlink", "/b"), ("mkdir", "/b")]],
+    "moved out and written, then gone": [[("rename", "/b/c/y", "/y"), ("append", "/y", b"x")],
+                                         [("rmtree", "/b")]],
+    "the same at once": [[("rename", "/b/c/y", "/y"), ("append", "/y", b"x"), ("rmtree", "/b")]],
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("runs", RUNS.values(), ids=RUNS)
+def test_nobody_but_the_runs_has_changed_anything(stage, runs):
+    for run in runs:
+        stage.directory.begin(["test"], [])
+        for call in run:
+            assert stage.both(*call)
+        stage.ended()
+    outcome = stage.commit()
+    assert outcome.done, outcome.conflicts
+    assert stage.alike()
+
+
+@pytest.mark.parametrize("runs", RUNS.values(), ids=RUNS)
+def test_a_directory_that_went_was_changed_inside(stage, runs):
+    for run in runs:
+        stage.directory.begin(["test"], [])
+        for call in run:
+            assert stage.both(*call)
+        stage.ended()
+    (stage.host / "b/c/theirs").write_bytes(b"host")
+    before = picture(str(stage.host))
+    assert {conflict.path.split(b"/")[0] for conflict in stage.commit().conflicts} == {b"b"}
+    assert picture(str(stage.host)) == before
+
+
+def test_a_file_of_the_first_run_was_changed_before_the_second_removed_it(stage):
+    stage.both("append", "/b/f", b"x")
+    stage.ended()
+    (stage.host / "b/f").write_bytes(b"host")
+    stage.directory.begin(["test"], [])
+    stage.both("rmtree", "/b")
+    stage.ended()
+    assert {conflict.path.split(b"/")[0] for conflict in stage.commit().conflicts} == {b"b"}
