@@ -1,4 +1,5 @@
 #!/bin/sh
+# SPDX-License-Identifier: GPL-2.0-or-later
 # packages.sh ROOM STEP: as root, with packages of our own, what dpkg does; prints what came of it.
 # tests/data/packages.txt is what root gets without a view:
 #   mkdir /tmp/room; for step in build install change upgrade remove purge; do
