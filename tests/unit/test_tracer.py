@@ -13,6 +13,7 @@ import pytest
 from pyview import core
 from pyview.api import File, Tree, attributes
 from pyview.openfile import OpenFile
+from pyview.procedures import RESTARTNOINTR, WAIT, Lost
 from pyview.syscalls import X32
 from pyview.task import Task
 from pyview.verdicts import At, Emulate, Give, Opened, Real, Work
@@ -379,3 +380,25 @@ def test_an_answer_to_work_that_goes_wrong_ends_its_task_alone(world, killed, mo
     world.runs(world.stop(core.NOTICE))
     world.runs(ready(world))
     assert killed == [(TID, 9)]
+
+
+def test_a_call_that_comes_before_we_stop_its_task_is_answered(world):
+    """It is no stop that the procedure waits for, and must not run as it stands."""
+
+    def procedure():
+        yield WAIT
+        raise Lost
+
+    world.answers(Emulate(7))
+    world.tracer.start(TID, procedure())
+    said = world.runs(world.stop(core.TRACED, listener=-1))
+    assert said == [("answer", TID, 7), ("resume", TID)]
+    assert not world.tracer.busy_with(TID)
+
+
+def test_a_call_at_the_listener_of_a_task_that_is_about_to_stop_comes_again(world):
+    world.answers(Emulate(7))
+    world.tracer.awaited.add(TID)
+    assert world.runs(world.stop(core.NOTICE)) == [("reply", 4, 77, RESTARTNOINTR)]
+    world.tracer.awaited.clear()
+    assert world.runs(world.stop(core.NOTICE)) == [("reply", 4, 77, 7)]
