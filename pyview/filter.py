@@ -16,7 +16,6 @@ import struct
 from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple
 
-from .abi.ioctl import CHANGES_FILE
 from .syscalls import CALLS, Call, Stop, When
 
 # <linux/seccomp.h>, <linux/audit.h>
@@ -233,6 +232,8 @@ OVERLAID = (
 
 def overlay_tier(numbers: Mapping[str, int]) -> bytes:
     """For every process of a view with an overlay."""
+    from .abi.ioctl import CHANGES_FILE  # not before it is needed
+
     actions = {numbers[name]: Action(TRACED) for name in OVERLAID}
     actions[numbers["ioctl"]] = Action(TRACED, (When(1, "eq", CHANGES_FILE),))
     return program(actions, default=SECCOMP_RET_ALLOW)
