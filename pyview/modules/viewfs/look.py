@@ -6,9 +6,9 @@ from __future__ import annotations
 import errno
 import os
 import stat
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
-from pyview.api import Looks, Named, Overlay, Shown, Touch, Tree, refuse
+from pyview.api import Looks, Named, Overlay, Shown, Touch, Tree, Who, refuse
 from pyview.modules.viewfs.labels import names_in, value_in
 from pyview.modules.viewfs.special import device_for, pipe_for
 from pyview.modules.viewfs.upper import PRIVATE, Inode, Node, Upper
@@ -313,9 +313,24 @@ class Look(Overlay):
         return target_in(self.real_of(where.node))
 
     def access(self, path: str, mode: int, uid: int, groups: frozenset[int]) -> None:
-        st = self.lstat(path)
-        if not permitted(st, mode, self.who):
+        if not allows(*self._rights(path), mode, self.who):
             raise refuse(errno.EACCES, path)
+
+    def enter(self, path: str) -> None:
+        rights = self._rights(path)
+        if not stat.S_ISDIR(rights[0]):
+            raise refuse(errno.ENOTDIR, path)
+        if not allows(*rights, os.X_OK, self.who):
+            raise refuse(errno.EACCES, path)
+
+    def _rights(self, path: str) -> tuple[int, int, int]:
+        """Mode and owners; of what is kept they are known."""
+        where = self.find(path)
+        inode = where.node.inode if where.node is not None else None
+        if inode is not None:
+            return inode.mode, inode.uid, inode.gid
+        st = self.stat_of(where, path)
+        return st.st_mode, st.st_uid, st.st_gid
 
     def statvfs(self, path: str) -> os.statvfs_result:
         where = self.find(path)
@@ -426,18 +441,22 @@ class Look(Overlay):
         self.upper.close()
 
 
-def permitted(st: os.stat_result, wanted: int, who: Any) -> bool:
+def permitted(st: os.stat_result, wanted: int, who: Who) -> bool:
+    return allows(st.st_mode, st.st_uid, st.st_gid, wanted, who)
+
+
+def allows(mode: int, uid: int, gid: int, wanted: int, who: Who) -> bool:
     """Whether the permission bits let `who` do that.
 
     Who has no virtual identity, and is not root, is taken for the owner of all: the copy is his.
     """
     if who.uid == 0:
-        runs = st.st_mode & 0o111 or stat.S_ISDIR(st.st_mode)
+        runs = mode & 0o111 or stat.S_ISDIR(mode)
         return bool(runs) or not wanted & os.X_OK
     if not who.virtual:
-        return not wanted & ~(st.st_mode >> 6) & 7
-    shift = 6 if who.uid == st.st_uid else 3 if st.st_gid in who.groups else 0
-    return not wanted & ~(st.st_mode >> shift) & 7
+        return not wanted & ~(mode >> 6) & 7
+    shift = 6 if who.uid == uid else 3 if gid in who.groups else 0
+    return not wanted & ~(mode >> shift) & 7
 
 
 def target_in(path: str) -> str:
