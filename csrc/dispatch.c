@@ -405,8 +405,8 @@ static int new_task(struct pv_task *t, struct pv_stop *s)
 	if (s->nr != SYS_clone3)
 		return PV_TO_PYTHON;
 	if (pv_peek(s->tid, s->args[0], &flags, sizeof flags) == (ssize_t)sizeof flags &&
-	    (flags & CLONE_UNTRACED))
-		answered(s, -ENOSYS);            /* as on a kernel before 5.3; nobody else uses it */
+	    (flags & CLONE_UNTRACED || (flags & CLONE_NEWNS && t->view->layered)))
+		answered(s, -ENOSYS);            /* as on a kernel before 5.3: clone(2) comes then */
 	t->foreign_child = flags & CLONE_NEWNS ? PV_ELSEWHERE :
 	                   flags & CLONE_NEWUSER ? PV_OTHER_RIGHTS : 0;
 	t->child_leaves_users = (flags & CLONE_NEWUSER) != 0;

@@ -81,6 +81,9 @@ def chroot(caller: Caller) -> Handler:
     who = caller.credentials()
     if where.real is None or who is not None:
         return _enter_root(caller, where, who)
+    kept = where.shown is not None and where.shown.kept
+    if where.overlay is not None and where.overlay.keeps and not kept:
+        raise refuse(errno.EPERM, where.name)  # from there it would change what lies below
     value = yield Redirect({} if where.same else {0: as_word(where.real)})
     if value == 0 and where.real.rstrip("/"):
         caller.foreign()

@@ -278,6 +278,8 @@ def _with_arguments(
 def clone(caller: Caller) -> Handler:
     """A child may neither escape its tracer nor, in name spaces of its own, be mistaken."""
     flags = caller.args[0]
+    if flags & CLONE_NEWNS:
+        stays(caller)
     if flags & (CLONE_NEWNS | CLONE_NEWUSER):
         caller.child_is_foreign(bool(flags & CLONE_NEWNS))
     if flags & CLONE_NEWUSER:
@@ -288,9 +290,20 @@ def clone(caller: Caller) -> Handler:
     return Done()
 
 
+def stays(caller: Caller) -> None:
+    """Whether a task may leave for mounts, or a root, where no overlay shows.  Errors: EPERM.
+
+    What it changed there would be what lies below.
+    """
+    if any(overlay.keeps for overlay in caller.view.overlays()):
+        raise refuse(errno.EPERM)
+
+
 def unshare(caller: Caller) -> Handler:
     """unshare, setns: a directory of its own, or other mounts and rights than the core's."""
     flags = caller.args[0 if caller.call.name == "unshare" else 1]
+    if flags & CLONE_NEWNS or (caller.call.name == "setns" and not flags):
+        stays(caller)
     value = yield Redirect({})
     if value == 0:
         if flags & (CLONE_FS | CLONE_NEWNS | CLONE_NEWUSER) or caller.call.name == "setns":

@@ -498,6 +498,23 @@ def test_names_lead_through_links_as_in_a_copy(view, native, tmp_path, who, kind
     assert seen(tmp_path / "low") == before
 
 
+@pytest.mark.needs("userns", "bwrap")
+def test_nobody_leaves_for_the_lower(view, room):
+    """In mounts or a root of its own a program would change what lies below: it is EPERM there."""
+    before = seen(room / "low")
+    done = inside(view, room, """
+        bwrap --dev-bind / / rm a; unshare -rm rm a; unshare -r chroot . /bin/rm a
+        python3 -c "
+import ctypes
+libc = ctypes.CDLL(None, use_errno=True)
+print(libc.syscall(435, (ctypes.c_ulong * 8)(0x10020000, 0, 0, 0, 17), 64), ctypes.get_errno())"
+        unshare -r id -u; ls""", check=False)  # fmt: skip
+    assert seen(room / "low") == before
+    assert done.stdout.split() == ["-1", "38", "0", "a", "d", "e"], done.stderr
+    assert done.stderr.count("Operation not permitted") == 2
+    assert "bwrap: " in done.stderr
+
+
 # -- with users of the view's own ------------------------------------------------------------------
 
 
