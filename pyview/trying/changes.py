@@ -99,8 +99,8 @@ def scan(top: Upper, lower: Tree, since: int = 0) -> Scan:
     """
     found = _Scanner(top, lower, since)
     found.root()
-    while found.directories:
-        found.directory(*found.directories.pop())
+    found.look_through()
+    found.find_replaced()
     found.find_renames()
     found.find_shared()
     found.changes.sort(key=lambda change: change.path.split(b"/"))
@@ -114,6 +114,8 @@ class _Scanner:
         self.changes: list[Change] = []
         self.kept: dict[int, bytes] = {}
         self.inner: set[int] = set()
+        #: What the view has made where the lower has a directory: path, lower path, entry.
+        self.opaque: list[tuple[bytes, bytes | None, Entry]] = []
         #: To be looked into: path, the lower path to compare with, whether that shows through.
         self.directories: list[tuple[bytes, bytes | None, bool]] = []
 
@@ -124,6 +126,23 @@ class _Scanner:
         if old is not None and entry.recorded:
             self._attributes(b"", b"", entry, old)
         self.directories.append((b"", b"", not entry.opaque))
+
+    def look_through(self) -> None:
+        while self.directories:
+            self.directory(*self.directories.pop())
+
+    def find_replaced(self) -> None:
+        """A directory in the place of one that was renamed is new, with all that is in it."""
+        origins = {c.origin for c in self.changes if c.kind == RENAMED}
+        new: list[bytes] = []
+        for path, host, entry in self.opaque:
+            if host in origins and host is not None and not any(within(path, n) for n in new):
+                new.append(path)
+                self.changes = [c for c in self.changes if not within(c.path, path)]
+                self.kept = {i: name for i, name in self.kept.items() if not within(name, host)}
+                self.changes.append(Change(path, ADDED, None, None, entry.node, entry))
+                self.directories.append((path, None, False))
+        self.look_through()
 
     def directory(self, path: bytes, was: bytes | None, merged: bool) -> None:
         names = self.top.names(path)
@@ -164,6 +183,8 @@ class _Scanner:
             self.changes.append(change)
             self.directories.append((path, entry.redirect, True))
         elif old is not None and old.is_dir:
+            if entry.opaque:
+                self.opaque.append((path, host, entry))
             if entry.recorded:
                 self._attributes(path, host, entry, old)
             self.directories.append((path, host, merged or entry.redirect is not None))

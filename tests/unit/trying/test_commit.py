@@ -448,3 +448,26 @@ def test_names_of_one_file_stay_that(stage, calls):
         assert stage.both(*call)
     assert stage.commit().done
     assert stage.alike()
+
+
+@pytest.mark.parametrize(
+    "calls",
+    [
+        [("rename", "/b", "/a/x"), ("mkdir", "/b"), ("write", "/b/n", b"n")],
+        [("rename", "/b", "/a/x"), ("mkdir", "/b"), ("write", "/b/f", b"other"),
+         ("append", "/a/x/f", b"x"), ("chmod", "/b", 0o700)],
+        [("rename", "/b/c", "/c"), ("rename", "/b", "/x"), ("mkdir", "/b"),
+         ("rename", "/c", "/b/c")],
+        [("rename", "/a/d", "/d"), ("rename", "/a", "/x"), ("mkdir", "/a"), ("mkdir", "/a/d"),
+         ("write", "/a/d/n", b"n")],
+        [("rename", "/a/d", "/d"), ("mkdir", "/a/d"), ("rename", "/d", "/a/d/d")],
+        [("rename", "/a", "/x"), ("mkdir", "/a"), ("rename", "/b", "/a/b"), ("mkdir", "/b"),
+         ("write", "/b/n", b"n"), ("rename", "/x/f", "/a/f")],
+    ],
+)  # fmt: skip
+def test_a_directory_in_the_place_of_one_that_was_renamed(stage, calls):
+    for call in calls:
+        assert stage.both(*call), call
+    outcome = stage.commit()
+    assert outcome.done, (outcome.conflicts, outcome.problems)
+    assert stage.alike()
