@@ -343,6 +343,8 @@ class _Scanner:
         origins: set[bytes | None],
     ) -> None:
         assert change.new is not None
+        if entry.inode in self.kept:
+            return  # a further name of what is there still, in a directory that was renamed
         origin = entry.data if entry.data is not None else vanished.get(entry.lower)
         if origin is None or origin in origins or not self._has_left(origin, entry):
             return  # it is there still, or another name of it is what it became

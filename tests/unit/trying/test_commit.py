@@ -456,6 +456,7 @@ def test_names_of_one_file_stay_that(stage, calls):
         [("rename", "/b", "/a/x"), ("mkdir", "/b"), ("write", "/b/n", b"n")],
         [("rename", "/b", "/a/x"), ("mkdir", "/b"), ("write", "/b/f", b"other"),
          ("append", "/a/x/f", b"x"), ("chmod", "/b", 0o700)],
+        [("rename", "/a/d", "/d"), ("chmod", "/d/f", 0o600), ("link", "/d/f", "/f2")],
         [("rename", "/b/c", "/c"), ("rename", "/b", "/x"), ("mkdir", "/b"),
          ("rename", "/c", "/b/c")],
         [("rename", "/a/d", "/d"), ("rename", "/a", "/x"), ("mkdir", "/a"), ("mkdir", "/a/d"),
