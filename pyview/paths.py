@@ -256,6 +256,8 @@ class _Walk:
                 number = self.eyes.domain_of(real)
                 if not last or number < 0:
                     return self.eyes.jump(real)
+                if self.keeps(number) and (kept := self.kept_directory(real)):
+                    return kept
                 self.beyond = self.behind(real, number)
                 return None
             return self.eyes.readlink(real)
@@ -263,6 +265,18 @@ class _Walk:
             if error.errno == errno.EINVAL:
                 return None
             raise
+
+    def keeps(self, number: int) -> bool:
+        """Whether a domain is an overlay's own directory."""
+        covers = self.view.covers() if number else ()
+        return any(number in (c.kept, *(deep for deep, _ in c.deeper)) for c in covers)
+
+    def kept_directory(self, real: str) -> str:
+        """The view's name of the directory that a magic link leads to; "": it has none."""
+        try:
+            return self.eyes.jump(real)
+        except (FileNotFoundError, NotADirectoryError):
+            return ""
 
     def behind(self, real: str, number: int) -> Cover | None:
         """What answers for the file that a magic link leads to."""
@@ -384,9 +398,10 @@ def _found(walk: _Walk) -> Found:
     real = ("" if real == "/" and beyond else real) + beyond
     if walk.slash and not real.endswith("/"):
         real += "/"
+    same = walk.stays and not walk.touched  # not through a link that only an overlay has
     if walk.beyond is not None:
-        return Found(full, walk.beyond, real, "", walk.stays, False)
-    return Found(full, cover, real, "", walk.stays, walk.plain and not words)
+        return Found(full, walk.beyond, real, "", same, False)
+    return Found(full, cover, real, "", same, walk.plain and not (words or walk.touched))
 
 
 def _overlaid(walk: _Walk, full: str, slash: bool, dots: str) -> Found:

@@ -499,6 +499,24 @@ def test_names_lead_through_links_as_in_a_copy(view, native, tmp_path, who, kind
 
 
 @pytest.mark.needs("userns", "bwrap")
+def test_links_of_an_upper_lead_out_of_it(view, room):
+    """The kernel does not know them, wherever they lead."""
+    done = inside(view, room, """
+        mkdir new; cd new; echo here >mark
+        ln -s / root; ln -s ../.. out; ln -s ../../low/d in; ln -s /proc/self/cwd back
+        for link in root out in back; do
+            stat -L -c %F $link; (cd $link && pwd -P); cat $link/mark 2>/dev/null
+        done
+        cat in/x out/low/d/x; echo through >out/told; cat root$PWD/out/told
+    """)  # fmt: skip
+    low = f"{room}/low"
+    assert done.stdout.splitlines() == [
+        *("directory", "/", "directory", str(room), "directory", f"{low}/d"),
+        *("directory", f"{low}/new", "here", "X", "X", "through"),
+    ]
+    assert (room / "told").read_text() == "through\n"
+
+
 def test_nobody_leaves_for_the_lower(view, room):
     """In mounts or a root of its own a program would change what lies below: it is EPERM there."""
     before = seen(room / "low")
