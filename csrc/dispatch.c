@@ -1,15 +1,14 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /* dispatch.c - decide without Python: is this call any of ours?
  *
- * A call that is not runs on untouched.  What is left is either served here (serve.c) or reported
- * to Python, whose handlers know what each call means. */
+ * A call that is not runs on untouched.  What is left is either answered in C or reported to Python,
+ * whose handlers know what each call means.  Here: the calls that stop for the tracer; those of the
+ * listener are in notices.c. */
 #define _GNU_SOURCE
 #include "pyview.h"
 #include <errno.h>
 #include <fcntl.h>
 #include <sched.h>
-#include <stdio.h>
-#include <string.h>
 #include <sys/prctl.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
@@ -17,9 +16,6 @@
 #include <sys/un.h>
 #include <unistd.h>
 
-#ifndef SYS_faccessat2
-#define SYS_faccessat2 439
-#endif
 #ifndef CLONE_UNTRACED
 #define CLONE_UNTRACED 0x00800000
 #endif
@@ -53,7 +49,7 @@ int pv_follows(const struct pv_call *call, int i, const uint64_t *args)
 	return a->follow || (flags & a->followed);
 }
 
-static int is_path(const struct pv_call *call, int i)
+int pv_is_path(const struct pv_call *call, int i)
 {
 	return call->args[i].role == PV_ROLE_PATH || call->args[i].role == PV_ROLE_SOURCE;
 }
@@ -63,7 +59,7 @@ int pv_dirfd_of(const struct pv_call *call, int i, const uint64_t *args)
 	return i > 0 && call->args[i - 1].role == PV_ROLE_DIRFD ? (int)args[i - 1] : AT_FDCWD;
 }
 
-static int opens(int64_t nr)
+int pv_opens(int64_t nr)
 {
 	return nr == SYS_open || nr == SYS_openat || nr == SYS_creat || nr == 437 /* openat2 */;
 }
@@ -98,25 +94,6 @@ static int asks_file(int64_t nr)
 	       nr == SYS_fdatasync || nr == SYS_sync_file_range;
 }
 
-/* Does a call of the listener's ask for more than an overlay's lower file can tell? */
-static int asks_overlay(const struct pv_stop *s)
-{
-	const uint64_t writes = O_ACCMODE | O_CREAT | O_TRUNC | (O_TMPFILE & ~O_DIRECTORY);
-
-	switch (s->nr) {
-	case SYS_open:
-		return (s->args[1] & writes) != 0;
-	case SYS_openat:
-		return (s->args[2] & writes) != 0;
-	case SYS_access:
-		return (s->args[1] & W_OK) != 0;
-	case SYS_faccessat:
-	case SYS_faccessat2:
-		return (s->args[2] & W_OK) != 0;
-	}
-	return s->nr == SYS_creat || s->nr == 437 /* openat2 */;
-}
-
 /* Is the file that a descriptor argument is open for another to the kernel than in the view? */
 static int claimed(struct pv_task *t, uint64_t fd)
 {
@@ -130,24 +107,8 @@ static int claimed(struct pv_task *t, uint64_t fd)
 	return yes;
 }
 
-/* ---- calls that go to the listener ---- */
-
-/* Is the directory one with mount points in it, and is its listing at the start? */
-static int lists_mounts(struct pv_task *t, int fd)
-{
-	struct stat st;
-	int mine, yes;
-
-	if (!t->view->nparents || (mine = pv_getfd(t, fd)) < 0)
-		return 0;
-	yes = fstat(mine, &st) == 0 && pv_is_parent(t->view, st.st_dev, st.st_ino) &&
-	      lseek(mine, 0, SEEK_CUR) == 0;
-	close(mine);
-	return yes;
-}
-
 /* A call without a name: is it on an emulated descriptor, or on a directory in a virtual tree? */
-static int on_descriptor(struct pv_task *t, struct pv_stop *s, const struct pv_call *call)
+int pv_on_descriptor(struct pv_task *t, struct pv_stop *s, const struct pv_call *call)
 {
 	const uint64_t *args = s->args;
 
@@ -166,147 +127,6 @@ static int on_descriptor(struct pv_task *t, struct pv_stop *s, const struct pv_c
 	return 0;
 }
 
-/* Is a call's only fault that there is no such name? */
-static int lacks_only_name(const struct pv_stop *s)
-{
-	const uint64_t makes = O_CREAT | (O_TMPFILE & ~O_DIRECTORY);
-	const uint64_t known = AT_SYMLINK_NOFOLLOW | AT_NO_AUTOMOUNT | AT_EMPTY_PATH;
-
-	switch (s->nr) {
-	case SYS_stat:
-	case SYS_lstat:
-		return 1;
-	case SYS_newfstatat:
-		return !(s->args[3] & ~known);
-	case SYS_access:
-		return s->args[1] <= 7;
-	case SYS_faccessat:
-		return s->args[2] <= 7;
-	case SYS_open:
-		return !(s->args[1] & makes);
-	case SYS_openat:
-		return !(s->args[2] & makes);
-	}
-	return 0;
-}
-
-/* A listener's call on a name that an overlay has, or has not. */
-static int overlaid(struct pv_task *t, struct pv_stop *s, struct pv_where *w, int nofollow,
-                    int there)
-{
-	int64_t value = -ENOENT;
-	int verdict = lacks_only_name(s) ? PV_ANSWERED : PV_TO_PYTHON;
-
-	if (there)
-		verdict = pv_serve_kept(t, s, w, nofollow, &value);
-	if (verdict == PV_ANSWERED)
-		pv_reply(s->listener, s->id, value);
-	if (verdict == PV_TO_PYTHON)
-		return verdict;
-	pv_counts[3]++;
-	s->domain = w->domain;
-	return PV_ANSWERED;
-}
-
-/* May somebody else in the view read what the real user may not? */
-static int is_hidden(struct pv_task *t, const struct pv_stop *s, int dirfd, struct pv_where *w)
-{
-	if (!t->identity || pv_where_base(t, dirfd, w) < 0)
-		return 0;
-	return faccessat(w->base, w->path, opens(s->nr) ? R_OK : F_OK, AT_EACCESS) < 0 &&
-	       errno == EACCES;
-}
-
-/* Does a call of the stat family with an empty name, or none, mean its descriptor? */
-static int means_itself(const struct pv_stop *s)
-{
-	uint64_t flags = s->nr == SYS_statx ? s->args[2] : s->nr == SYS_newfstatat ? s->args[3] : 0;
-
-	return (flags & AT_EMPTY_PATH) != 0 && s->args[1] != 0;
-}
-
-/* The same on an emulated descriptor. */
-static int itself(struct pv_stop *s)
-{
-	pv_quiet();
-	if (!pv_known_itself(s, &s->value))
-		return PV_TO_PYTHON;
-	pv_reply(s->listener, s->id, s->value);
-	pv_counts[3]++;
-	return PV_ANSWERED;
-}
-
-int pv_dispatch_notice(struct pv_task *t, struct pv_stop *s)
-{
-	const struct pv_call *call = pv_row(s->nr);
-	struct pv_where w;
-	char path[PV_PATH_MAX];
-	int i = 0, verdict = PV_LET_RUN;
-	int64_t value = 0;
-
-	if (t->takes)
-		return PV_TO_PYTHON;
-	if (!call || t->let_next) {
-		t->let_next = 0;
-		return PV_LET_RUN;
-	}
-	if (s->nr == SYS_getdents64 || s->nr == SYS_getdents)
-		return on_descriptor(t, s, call) || lists_mounts(t, (int)s->args[0]) ||
-		       pv_lists_kept(t, (int)s->args[0]) ? PV_TO_PYTHON : PV_LET_RUN;
-	while (i < call->nargs && !is_path(call, i))
-		i++;
-	if (i == call->nargs)
-		return PV_LET_RUN;
-	ssize_t n = pv_path(s->tid, s->args[i], path);
-	if (n == -EPERM)
-		return PV_UNREADABLE;
-	if (n <= 0) {
-		if (on_descriptor(t, s, call))
-			return n == 0 ? itself(s) : PV_TO_PYTHON;
-		verdict = i > 0 ? pv_serve_fstat(t, s, (int)s->args[i - 1], &value) : PV_LET_RUN;
-		if (verdict == PV_ANSWERED && !means_itself(s)) {
-			return PV_TO_PYTHON;
-		} else if (verdict == PV_ANSWERED) {
-			pv_reply(s->listener, s->id, value);
-			pv_counts[3]++;
-		}
-		return verdict;
-	}
-	int dirfd = pv_dirfd_of(call, i, s->args);
-	int nofollow = !pv_follows(call, i, s->args);
-	enum pv_verdict found = pv_where(t, dirfd, path, nofollow, &w, &s->key);
-	switch (found) {
-	case PV_SLOW:
-		verdict = PV_TO_PYTHON;
-		break;
-	case PV_NO_ENTRY:
-	case PV_IS_KEPT:
-		verdict = overlaid(t, s, &w, nofollow, found == PV_IS_KEPT);
-		break;
-	case PV_PLAIN:
-		if (w.overlaid && (asks_overlay(s) || is_hidden(t, s, dirfd, &w))) {
-			verdict = PV_TO_PYTHON;
-		} else if (w.domain && (!w.relative || opens(s->nr))) {
-			if (pv_where_base(t, dirfd, &w) < 0)
-				break;
-			verdict = pv_serve(t, s, &w, &value);
-			s->value = w.relative ? w.domain : 0;
-			if (verdict == PV_ANSWERED)
-				pv_reply(s->listener, s->id, value);
-			if (verdict != PV_TO_PYTHON) {
-				pv_counts[3]++;
-				s->domain = w.domain;
-				verdict = PV_ANSWERED;
-			}
-		}
-		break;
-	}
-	pv_where_done(&w);
-	return verdict;
-}
-
-/* ---- calls that stop for the tracer ---- */
-
 /* All its names are plain and where the kernel will look for them. */
 static int plain(struct pv_task *t, struct pv_stop *s, const struct pv_call *call, int *domain)
 {
@@ -316,7 +136,7 @@ static int plain(struct pv_task *t, struct pv_stop *s, const struct pv_call *cal
 	for (int i = 0; i < call->nargs; i++) {
 		struct pv_where w;
 		uint64_t key;
-		if (!is_path(call, i))
+		if (!pv_is_path(call, i))
 			continue;
 		ssize_t n = pv_path(s->tid, s->args[i], path);
 		if (n <= 0 && t->view->layered && changes(s->nr))
@@ -354,7 +174,7 @@ static void note_rename(struct pv_task *t, struct pv_stop *s, const struct pv_ca
 
 	for (int i = 0; i < call->nargs; i++) {
 		struct pv_where w = { .relative = 1, .base = AT_FDCWD };
-		if (!is_path(call, i) || pv_path(s->tid, s->args[i], path) <= 0)
+		if (!pv_is_path(call, i) || pv_path(s->tid, s->args[i], path) <= 0)
 			continue;
 		if (*path != '/' && pv_where_base(t, pv_dirfd_of(call, i, s->args), &w) < 0)
 			continue;
@@ -446,7 +266,7 @@ int pv_dispatch_traced(struct pv_task *t, struct pv_stop *s)
 		return PV_LET_RUN;
 	if (t->identity && call->route == PV_ROUTE_CALL)
 		return pv_identity_call(t, s, &value) ? answered(s, value) : PV_TO_PYTHON;
-	if (on_descriptor(t, s, call)) {
+	if (pv_on_descriptor(t, s, call)) {
 		int verdict = s->object ? pv_linear_call(t, s, &value) : PV_TO_PYTHON;
 		pv_counts[3] += verdict == PV_ANSWERED;
 		return verdict == PV_ANSWERED ? answered(s, value) : verdict;
@@ -560,7 +380,7 @@ int pv_dispatch_traced(struct pv_task *t, struct pv_stop *s)
 			t->fs->foreign = PV_OTHER_RIGHTS;
 		return PV_LET_RUN;
 	}
-	if (!plain(t, s, call, &domain) || (opens(s->nr) && domain))
+	if (!plain(t, s, call, &domain) || (pv_opens(s->nr) && domain))
 		return PV_TO_PYTHON;
 	return PV_LET_RUN;
 }
@@ -577,7 +397,7 @@ int pv_restarts(struct pv_task *t, const struct pv_regs *r)
 
 	if (!call || call->stop != PV_STOP_LISTENER)
 		return 0;
-	if (!opens((int64_t)r->nr))
+	if (!pv_opens((int64_t)r->nr))
 		return 1;
 	int at = r->nr == SYS_open || r->nr == SYS_creat ? 0 : 1;
 	struct pv_where w = { .relative = 1, .base = AT_FDCWD };

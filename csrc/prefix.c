@@ -10,150 +10,10 @@
 #include <fcntl.h>
 #include <linux/openat2.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <unistd.h>
-
-struct pv_view *pv_view_new(void)
-{
-	return calloc(1, sizeof(struct pv_view));
-}
-
-void pv_view_clear(struct pv_view *v)
-{
-	static unsigned serials;
-
-	for (size_t i = 0; i < v->ncovers; i++) {
-		free(v->covers[i].prefix);
-		free(v->covers[i].root);
-		for (int k = 0; k < v->covers[i].nlayers; k++)
-			free(v->covers[i].layers[k].base);
-		free(v->covers[i].kept_root);
-	}
-	for (size_t i = 0; i < v->nnames; i++)
-		free(v->names[i]);
-	v->ncovers = v->nnames = v->nparents = 0;
-	v->layered = 0;
-	v->serial = ++serials;
-}
-
-void pv_view_free(struct pv_view *v)
-{
-	pv_births_forget(v);
-	pv_view_clear(v);
-	free(v->covers);
-	free(v->names);
-	free(v->parents);
-	free(v);
-}
-
-static void *grow(void *array, size_t n, size_t size)
-{
-	return realloc(array, (n + 1) * size);
-}
-
-int pv_view_cover(struct pv_view *v, const char *prefix, int domain, const char *root)
-{
-	struct pv_cover *covers = grow(v->covers, v->ncovers, sizeof *covers);
-
-	if (!covers)
-		return -ENOMEM;
-	v->covers = covers;
-	struct pv_cover *c = &covers[v->ncovers];
-	c->prefix = strdup(prefix);
-	c->root = strdup(root);
-	if (!c->prefix || !c->root) {
-		free(c->prefix);
-		free(c->root);
-		return -ENOMEM;
-	}
-	c->length = strlen(prefix);
-	c->root_length = strlen(root);
-	c->domain = domain;
-	c->nlayers = 0;
-	c->kept = -1;
-	c->kept_root = NULL;
-	v->ncovers++;
-	return 0;
-}
-
-/* The cover that was added last shows through an overlay; `base`: its name there. */
-int pv_view_layer(struct pv_view *v, struct pv_layer *layer, const char *base)
-{
-	struct pv_cover *c = &v->covers[v->ncovers - 1];
-	char *copy = strdup(base);
-
-	if (!copy || c->nlayers == PV_LAYERS) {
-		free(copy);
-		return copy ? -EMFILE : -ENOMEM;
-	}
-	c->layers[c->nlayers].layer = layer;
-	c->layers[c->nlayers++].base = copy;
-	v->layered = 1;
-	return 0;
-}
-
-/* Its first overlay keeps at `root` what is changed there. */
-int pv_view_kept(struct pv_view *v, int domain, const char *root)
-{
-	struct pv_cover *c = &v->covers[v->ncovers - 1];
-
-	c->kept = domain;
-	c->kept_root = strdup(root);
-	return c->kept_root ? 0 : -ENOMEM;
-}
-
-int pv_view_name(struct pv_view *v, const char *name)
-{
-	char **names = grow(v->names, v->nnames, sizeof *names);
-
-	if (!names)
-		return -ENOMEM;
-	v->names = names;
-	names[v->nnames] = strdup(name);
-	if (!names[v->nnames])
-		return -ENOMEM;
-	v->nnames++;
-	return 0;
-}
-
-int pv_view_parent(struct pv_view *v, uint64_t dev, uint64_t ino)
-{
-	struct pv_parent *parents = grow(v->parents, v->nparents, sizeof *parents);
-
-	if (!parents)
-		return -ENOMEM;
-	v->parents = parents;
-	parents[v->nparents].dev = dev;
-	parents[v->nparents++].ino = ino;
-	return 0;
-}
-
-/* Is "/" in the view something else than the kernel's root? */
-int pv_rooted_elsewhere(const struct pv_view *v)
-{
-	return v->ncovers && v->covers[v->ncovers - 1].domain;
-}
-
-void pv_view_trace(struct pv_view *v, int all)
-{
-	v->trace_all = all;
-}
-
-void pv_view_sockets(struct pv_view *v, int some)
-{
-	v->sockets = some;
-}
-
-int pv_is_parent(const struct pv_view *v, uint64_t dev, uint64_t ino)
-{
-	for (size_t i = 0; i < v->nparents; i++)
-		if (v->parents[i].ino == ino && v->parents[i].dev == dev)
-			return 1;
-	return 0;
-}
 
 /* ---- the letters of a name ---- */
 struct shape {
@@ -214,18 +74,6 @@ static struct shape look(const struct pv_view *v, const char *path)
 		p += n;
 	}
 	return s;
-}
-
-/* What answers for a name: View.covers(). */
-const struct pv_cover *pv_cover_of(const struct pv_view *v, const char *path)
-{
-	for (size_t i = 0; i < v->ncovers; i++) {
-		const struct pv_cover *c = &v->covers[i];
-		if (!strncmp(path, c->prefix, c->length) &&
-		    (!path[c->length] || path[c->length] == '/'))
-			return c;
-	}
-	return NULL;
 }
 
 /* How deep the directory lies below the kernel's root; more than any name when that is too long. */
@@ -348,133 +196,6 @@ static int base_of(struct pv_task *t, int dirfd, struct pv_where *w)
 	return w->base < 0 ? -1 : 0;
 }
 
-/* Where a domain shows in the view: its kernel root, and the prefix instead of it. */
-static const char *shown_at(const struct pv_view *v, int domain, const char *real, size_t *skip)
-{
-	*skip = 0;
-	if (!domain)
-		return "";
-	for (size_t i = 0; i < v->ncovers; i++) {
-		const struct pv_cover *c = &v->covers[i];
-		const char *root = c->domain == domain ? c->root :
-		                   c->kept == domain ? c->kept_root : NULL;
-		if (root && !strncmp(real, root, strlen(root))) {
-			*skip = strlen(root);
-			return c->prefix;
-		}
-	}
-	return NULL;
-}
-
-/* The view's name of a directory of a domain, letter by letter; its length, 0: none. */
-static size_t directory_name(struct pv_task *t, int fd, int domain, char *name, size_t size)
-{
-	char link[32], real[PV_PATH_MAX];
-	size_t skip;
-
-	snprintf(link, sizeof link, "/proc/self/fd/%d", fd);
-	ssize_t got = readlink(link, real, sizeof real - 1);
-	if (got <= 0 || *real != '/')
-		return 0;
-	real[got] = 0;
-	if (got > 10 && !strcmp(real + got - 10, " (deleted)"))
-		return 0;
-	const char *prefix = shown_at(t->view, domain, real, &skip);
-	if (!prefix)
-		return 0;
-	if (real[skip] == '/' && !real[skip + 1])
-		skip++;
-	size_t n = strlen(prefix) + strlen(real + skip);
-	if (n + 1 > size)
-		return 0;
-	snprintf(name, size, "%s%s", prefix, real + skip);
-	return n ? n : 1;
-}
-
-/* The same of the working directory, remembered for a while: others may rename it. */
-static const char *cwd_name(struct pv_task *t, int fd)
-{
-	char name[PV_PATH_MAX];
-	uint64_t key = t->fs->serial * 0x9e3779b97f4a7c15u ^ pv_generation() ^ t->view->serial;
-
-	if (t->fs->name && t->fs->name_key == key && t->fs->name_until > pv_now())
-		return t->fs->name;
-	free(t->fs->name);
-	t->fs->name = NULL;
-	if (!directory_name(t, fd, t->fs->domain, name, sizeof name))
-		return NULL;
-	t->fs->name = strdup(name);
-	t->fs->name_key = key;
-	t->fs->name_until = pv_now() + 1000000000u;
-	return t->fs->name;
-}
-
-/* The same of any directory; of the last one asked for it is remembered, too. */
-static size_t any_name(struct pv_task *t, int fd, int domain, char *name, size_t size)
-{
-	static struct { uint64_t dev, ino, key, until; size_t length; char name[PV_PATH_MAX]; } last;
-	struct stat st;
-	uint64_t key = pv_generation() ^ (uint64_t)t->view->serial << 32 ^ (unsigned)domain;
-
-	if (fstat(fd, &st) < 0)
-		return 0;
-	if (last.ino != st.st_ino || last.dev != st.st_dev || last.key != key ||
-	    last.until <= pv_now()) {
-		last.ino = 0;
-		last.length = directory_name(t, fd, domain, last.name, sizeof last.name);
-		if (!last.length)
-			return 0;
-		last.dev = st.st_dev;
-		last.ino = st.st_ino;
-		last.key = key;
-		last.until = pv_now() + 1000000000u;
-	}
-	size_t n = strlen(last.name);
-	if (n + 1 > size)
-		return 0;
-	memcpy(name, last.name, n + 1);
-	return n ? n : 1;
-}
-
-/* `path` from w->base as a name of the view. */
-static size_t name_in_view(struct pv_task *t, int dirfd, const struct pv_where *w,
-                           const char *path, char *name, size_t size)
-{
-	char directory[PV_PATH_MAX];
-	const char *start = directory;
-	size_t k = strlen(path);
-
-	if (dirfd == AT_FDCWD)
-		start = cwd_name(t, w->base);
-	else if (!any_name(t, w->base, w->domain, directory, sizeof directory))
-		start = NULL;
-	size_t n = start ? strlen(start) : 0;
-	if (!start || n + k + 2 > size)
-		return 0;
-	memcpy(name, start, n);
-	name[n] = '/';
-	memcpy(name + n + 1, path, k + 1);
-	return n + k + 1;
-}
-
-/* Do those who sync what an overlay keeps in this domain wait for nothing? */
-int pv_is_unsynced(const struct pv_view *v, int domain)
-{
-	for (size_t i = 0; i < v->ncovers; i++)
-		if (v->covers[i].kept_root && v->covers[i].kept == domain)
-			return (pv_layer_how(v->covers[i].layers[0].layer) & PV_UNSYNCED) != 0;
-	return 0;
-}
-
-/* Is it a domain that an overlay keeps its own files in? */
-int pv_is_kept(const struct pv_view *v, int domain)
-{
-	for (size_t i = 0; i < v->ncovers; i++)
-		if (v->covers[i].kept_root && v->covers[i].kept == domain)
-			return 1;
-	return 0;
-}
-
 /* Is a directory of the kernel's what the view has under its name there, or a former one? */
 static int stands(const struct pv_task *t, const struct pv_cover *c, const char *rest, int kept)
 {
@@ -502,7 +223,7 @@ static enum pv_verdict overlaid(struct pv_task *t, const struct shape *s, int di
 
 	if (base_of(t, dirfd, w) < 0)
 		return PV_PLAIN;          /* EBADF: the kernel says so */
-	if (!name_in_view(t, dirfd, w, path, name, sizeof name))
+	if (!pv_name_in_view(t, dirfd, w, path, name, sizeof name))
 		return PV_SLOW;
 	if (s->up) {
 		w->overlaid = 1;
@@ -611,9 +332,9 @@ static enum pv_verdict walked(struct pv_task *t, int dirfd, const struct shape *
 		if (s->up || base_of(t, dirfd, w) < 0)
 			return PV_SLOW;   /* ".." of a directory that may have been moved */
 		domain = dirfd == AT_FDCWD ? t->fs->domain : pv_domain_of(w->base);
-		start = dirfd == AT_FDCWD ? cwd_name(t, w->base) : directory;
+		start = dirfd == AT_FDCWD ? pv_cwd_name(t, w->base) : directory;
 		if (start == directory &&
-		    !any_name(t, w->base, domain, directory, sizeof directory))
+		    !pv_any_name(t, w->base, domain, directory, sizeof directory))
 			return PV_SLOW;
 	}
 	enum pv_verdict verdict = start ? pv_walk(t, start, path, nofollow, w) : PV_SLOW;

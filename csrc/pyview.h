@@ -467,6 +467,18 @@ void pv_set_right(int tid);
 #define PV_IS_DIRECT ((uint64_t)1 << 63)    /* in what pv_emulated() tells */
 
 enum { PV_TO_PYTHON, PV_ANSWERED, PV_LET_RUN, PV_UNREADABLE };
+size_t pv_name_in_view(struct pv_task *t, int dirfd, const struct pv_where *w, const char *path,
+                       char *name, size_t size);
+const char *pv_cwd_name(struct pv_task *t, int fd);
+size_t pv_any_name(struct pv_task *t, int fd, int domain, char *name, size_t size);
+extern int pv_run;             /* stops on descriptors since the listener's last call, up to PV_RUN */
+enum { PV_RUN = 6 };            /* so many in a row: more will follow */
+int pv_report(struct pv_stop *s, int kind, int tid, int message);
+int pv_stopped(int tid, int status, struct pv_stop *s);
+int pv_died(int tid, int status, struct pv_stop *s);
+int pv_is_path(const struct pv_call *call, int i);
+int pv_opens(int64_t nr);
+int pv_on_descriptor(struct pv_task *t, struct pv_stop *s, const struct pv_call *call);
 int pv_dispatch_notice(struct pv_task *t, struct pv_stop *s);
 int pv_dispatch_traced(struct pv_task *t, struct pv_stop *s);
 int pv_serve(struct pv_task *t, struct pv_stop *s, struct pv_where *w, int64_t *value);

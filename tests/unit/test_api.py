@@ -19,7 +19,7 @@ SHAPED_LIKE_OS = ("lstat", "readlink", "listdir", "unlink", "mkdir", "rmdir", "s
 #: These have an answer of their own.
 QUIET = {"real", "busy", "unmounted", "stat", "linear", "lock", "fsync", "close", "ready"}
 QUIET |= {"known", "relocated"}
-KNOWING_NOTHING = {"at", "statvfs", "listxattr", "socket", "backing"}
+KNOWING_NOTHING = {"at", "statvfs", "listxattr", "socket", "backing", "masks"}
 ALWAYS_READY = (api.File, "poll")
 REFUSALS = {
     "readlink": errno.EINVAL,
@@ -52,6 +52,7 @@ def test_a_plain_tree_has_no_attributes_no_sockets_and_no_size():
     assert tree.listxattr("/x") == []
     assert tree.socket("/x") is None
     assert tree.backing("/x") is None
+    assert tree.masks("/x") is True
     assert tree.statvfs("/x").f_namemax == 255
 
 
