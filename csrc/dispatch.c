@@ -81,7 +81,13 @@ static int changes(int64_t nr)
 	return 0;
 }
 
-/* The same for a call with a descriptor. */
+/* Does a call with a name, or perhaps without, ask for attributes that an overlay may have? */
+static int asks_attributes(int64_t nr)
+{
+	return nr == 464 /* getxattrat */ || nr == 465 /* listxattrat */;
+}
+
+/* Does a call with a descriptor change something? */
 static int changes_file(int64_t nr)
 {
 	return nr == SYS_fchmod || nr == SYS_fchown || nr == SYS_fsetxattr || nr == SYS_fremovexattr ||
@@ -139,7 +145,7 @@ static int plain(struct pv_task *t, struct pv_stop *s, const struct pv_call *cal
 		if (!pv_is_path(call, i))
 			continue;
 		ssize_t n = pv_path(s->tid, s->args[i], path);
-		if (n <= 0 && t->view->layered && changes(s->nr))
+		if (n <= 0 && t->view->layered && (changes(s->nr) || asks_attributes(s->nr)))
 			return 0;     /* perhaps a descriptor's file */
 		if (n <= 0)
 			continue;     /* EFAULT, ENAMETOOLONG, "": the kernel says what it thinks */

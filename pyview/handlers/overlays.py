@@ -95,7 +95,10 @@ def named(caller: Caller, found: list[Found], changes: dict[int, Word]) -> Handl
 def link_descriptor(caller: Caller, found: list[Found]) -> Verdict | None:
     """linkat(2) of what a descriptor is open for; None: its file is meant by a name."""
     where = found[-1]
-    if len(found) == 1:
+    empty = caller.call.name == "linkat" and not caller.text(caller.args[1])
+    if empty and not caller.args[4] & arguments.AT_EMPTY_PATH:
+        raise refuse(errno.ENOENT)
+    if len(found) == 1 or empty:
         fd = as_fd(caller.args[0])
     else:
         match = MAGIC.fullmatch((found[0].real or "").rstrip("/"))
@@ -405,7 +408,10 @@ def by_descriptor(caller: Caller, fd: int, at: int) -> Handler | Verdict | None:
         return attributes(caller, fd)
     if caller.call.op in ("utimens", "chown", "chmod"):
         return _changed(caller, fd, at)
-    return None
+    from pyview.handlers import extended  # which needs this file
+
+    on_descriptor = extended.ON_DESCRIPTORS.get(caller.call.op)
+    return on_descriptor(caller) if on_descriptor is not None else None
 
 
 def by_number(caller: Caller, fd: int, operation: str, *values: Any) -> Handler | Verdict:
@@ -415,10 +421,24 @@ def by_number(caller: Caller, fd: int, operation: str, *values: Any) -> Handler 
     return verdict_of(caller, fd, operation, *values)
 
 
+def _is_path(caller: Caller, fd: int) -> bool:
+    """Whether a real descriptor was opened with O_PATH."""
+    import fcntl  # few ask
+
+    try:
+        mine = caller.real_fd(fd)
+    except OSError:
+        return False
+    try:
+        return bool(fcntl.fcntl(mine, fcntl.F_GETFL) & O_PATH)
+    finally:
+        os.close(mine)
+
+
 def xattr(caller: Caller, fd: int, operation: str, *values: Any) -> Generator[Request, Any, Any]:
     """fgetxattr and its like: the value; None when it is the kernel's affair."""
-    if not caller.view.overlays():
-        return None
+    if not caller.view.overlays() or _is_path(caller, fd):
+        return None  # EBADF, says the kernel
     return (yield from change(caller, fd, operation, *values))
 
 

@@ -195,7 +195,7 @@ def _interpreted(
     With it comes whether C would find the interpreters where they are, and what runs in the end.
     """
     arguments: list[bytes] = []
-    name, clean = shown, True
+    name, clean, lost = shown, True, False
     for depth in range(SCRIPTS + 1):
         line = _script_line(caller.program_head(where, HEAD))
         if line is None:
@@ -211,10 +211,8 @@ def _interpreted(
         script, where, name = where, found, os.fsdecode(interpreter)
         caller.executes(found.number)  # it is what runs in the end
         caller.executes_as(_attributes(found))
-        if found.real is not None and (not found.same or script.real is None):
-            _stays_open(caller, shown)
-            return *_with_arguments(caller, found, arguments, shown), False, found
-    if arguments and where.real is None:
+        lost = lost or found.real is None or not found.same or script.real is None
+    if lost:
         _stays_open(caller, shown)
         return *_with_arguments(caller, where, arguments, shown), False, where
     return {}, b"", clean, where

@@ -499,6 +499,15 @@ def test_names_lead_through_links_as_in_a_copy(view, native, tmp_path, who, kind
 
 
 @pytest.mark.needs("userns", "bwrap")
+@pytest.mark.parametrize("name", ["attributes_at", "exec_forms", "nameless_files", "symlinks"])
+def test_a_guest_finds_in_a_copy_what_it_finds_outside(view, native, guest, room, name):
+    program, plain = guest(name), room / "plain"
+    plain.mkdir()
+    outside = native.run([program], cwd=plain).stdout
+    done = inside(view, room, f"mkdir new && cd new && {program}")
+    assert done.stdout == outside.replace(str(plain), f"{room}/low/new")
+
+
 def test_links_of_an_upper_lead_out_of_it(view, room):
     """The kernel does not know them, wherever they lead."""
     done = inside(view, room, """
