@@ -48,7 +48,7 @@ def test_a_process_left_behind_fails_the_test_and_is_ended(suite):
         def test_next(): pass
     """)
     result.assert_outcomes(passed=2, errors=1)
-    result.stdout.fnmatch_lines(["*processes left behind: {*: 'sleep 7654'}*"])
+    result.stdout.fnmatch_lines(["*processes left behind: {*sleep 7654*}*"])
 
 
 def test_an_orphan_in_a_session_of_its_own_is_seen_too(suite):

@@ -17,13 +17,15 @@ LONG = 20  # seconds: longer than any of this takes
 
 @pytest.fixture
 def workers():
-    before = threading.active_count()
+    before, threads = threading.active_count(), len(os.listdir("/proc/self/task"))
     made = Workers(lambda: None)
     files = list(made._queues)
     yield made
     made.finish_all()
     for file in [*files, *made._queues]:
         made.forget(file)
+    while len(os.listdir("/proc/self/task")) > threads:
+        os.sched_yield()  # it may not have told yet that it was done
     os.close(made.fd)
     assert threading.active_count() == before  # none that Python knows of
 
