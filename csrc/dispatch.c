@@ -321,7 +321,9 @@ int pv_dispatch_traced(struct pv_task *t, struct pv_stop *s)
 	case SYS_fchdir:
 		return change_directory(t, s, call);
 	case SYS_getcwd:
-		return t->fs->domain ? PV_TO_PYTHON : PV_LET_RUN;
+		/* An overlay may show what lies below it under another name. */
+		return t->fs->domain || (t->view->layered && !t->fs->foreign) ? PV_TO_PYTHON
+		                                                              : PV_LET_RUN;
 	case SYS_clone:
 	case SYS_clone3:
 		return new_task(t, s);

@@ -60,7 +60,7 @@ static int is_told(const struct pv_task *of, const char *part, size_t n)
 	size_t i = which(part, n);
 
 	return i < NTOLD && (told[i].when == ALWAYS || (told[i].when == STOPPED && of->stopped) ||
-	                     (told[i].when == NAMED && pv_domains_used()));
+	                     (told[i].when == NAMED && (pv_domains_used() || of->view->layered)));
 }
 
 /* Does a name go on behind a link of a process of no view?  Such a link leads anywhere, to other

@@ -15,6 +15,7 @@ from typing import Any
 from pyview import core
 from pyview.holder import Holder
 from pyview.openfile import O_LARGEFILE, O_PATH, OpenFile
+from pyview.paths import cover_of
 from pyview.view import MOUNT_IDS
 
 # Compiled when first used.
@@ -75,13 +76,16 @@ class Proc(Holder):
         if match is not None and match.group(4) is not None:
             return self._mapped_name(real, match.group(4))
         number = self.proc_domain(real)
-        if not number:
+        if not number and (match is None or not self.view.overlays()):
             return None
         if number < 0:
             return self._virtual_name(real)
         domain = self.view.domain(number)
         target = os.readlink(real)
-        return domain.name(target) if domain is not None and target.startswith("/") else None
+        name = domain.name(target) if domain is not None and target.startswith("/") else None
+        if name is None or not self.view.overlays():
+            return name
+        return cover_of(self.view, name).outer(name, number) or name
 
     def _virtual_name(self, real: str) -> str | None:
         """The name of the virtual file or directory that a magic link of proc leads to."""

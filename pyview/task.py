@@ -301,11 +301,7 @@ class Task(Proc):
             name = next(filter(None, (one.name(real) for one in self.view.domains())), None)
         if name is None or not name.startswith("/"):
             raise refuse(errno.ENOENT, real)
-        cover = cover_of(self.view, name)
-        if not cover.layers or cover.number != number:
-            return name
-        path = cover.layers[0].overlay.here(cover.inner(name))
-        shown = None if path is None else cover.outer(path)
+        shown = cover_of(self.view, name).outer(name, number)
         if shown is None:
             raise refuse(errno.ENOENT, real)
         return shown

@@ -123,10 +123,23 @@ class Cover:
         rest = ("" if name == "/" else name)[len(self.prefix) :]
         return self.layers[0].base + rest or "/"
 
-    def outer(self, path: str) -> str | None:
-        """The view's name of a path in the first overlay; None when it is not in this place."""
-        base, path = self.layers[0].base, "" if path == "/" else path
-        return (self.prefix + path[len(base) :] or "/") if covers(base, path) else None
+    def above(self, number: int) -> tuple[Layer, ...]:
+        """The overlays through which what lies in the domain `number` is seen here."""
+        if number == self.number:
+            return self.layers
+        depths = [at for at, (deep, _) in enumerate(self.deeper) if deep == number]
+        return self.layers[: depths[0] + 1] if depths else ()
+
+    def outer(self, name: str, number: int) -> str | None:
+        """The view's name of what the domain `number` calls `name`; None when it has none."""
+        rest = ("" if name == "/" else name)[len(self.prefix) :]
+        for overlay, base in reversed(self.above(number)):
+            path = overlay.here(base + rest or "/")
+            path = "" if path == "/" else path
+            if path is None or not covers(base, path):
+                return None
+            rest = path[len(base) :]
+        return self.prefix + rest or "/"
 
 
 class Place(NamedTuple):

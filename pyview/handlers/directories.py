@@ -110,7 +110,7 @@ def _enter_root(caller: Caller, where: Found, who: Credentials | None) -> Emulat
 
 def getcwd(caller: Caller) -> Verdict:
     """The name in the view.  Errors: ENAMETOOLONG, ERANGE, ENOENT when it was removed, EFAULT."""
-    if not caller.cwd_domain():
+    if not caller.cwd_domain() and (caller.elsewhere() or not caller.view.overlays()):
         return Real()
     here = caller.cwd()
     if caller.cwd_domain() < 0:

@@ -439,7 +439,7 @@ def test_options_of_old_are_taken_and_hold(view, room):
 def test_names_in_proc_are_the_views(view, room):
     done = inside(view, room, f"""
         echo new >n; exec 3<n 4<d/x; readlink /proc/self/fd/3 /proc/$$/fd/4; mkdir m; cd m; pwd -P
-        readlink /proc/self/cwd; cp /bin/sleep s; ./s 5 & readlink /proc/$!/exe; kill $!
+        readlink /proc/self/cwd; cp /bin/sleep s; ./s 5 & until readlink /proc/$!/exe | grep -v dash; do :; done; kill $!
         grep -c {room}/low /proc/mounts
         """)  # fmt: skip
     low = f"{room}/low"
@@ -506,6 +506,36 @@ def test_a_guest_finds_in_a_copy_what_it_finds_outside(view, native, guest, room
     outside = native.run([program], cwd=plain).stdout
     done = inside(view, room, f"mkdir new && cd new && {program}")
     assert done.stdout == outside.replace(str(plain), f"{room}/low/new")
+
+
+def test_a_directory_that_was_renamed_is_worked_in_under_its_name(view, room):
+    done = inside(
+        view,
+        room,
+        """
+        mv e E; cd E/f; pwd -P; readlink /proc/self/cwd; exec 3<y; readlink /proc/self/fd/3
+        cd ..; pwd -P; mv ../E ../G; /bin/pwd; python3 -c 'import os; print(os.getcwd())'
+    """,
+    )
+    low = f"{room}/low"
+    assert done.stdout.split() == [
+        *(f"{low}/E/f", f"{low}/E/f", f"{low}/E/f/y", f"{low}/E", f"{low}/G", f"{low}/G")
+    ]
+
+
+def test_a_directory_renamed_below_another_overlay_is_listed(view, room):
+    inside(view, room, "mv e E; echo n >E/n; mv d E/d")
+    (room / "top").mkdir()
+    done = inside(view, room, f"""
+        mount -t viewfs -o cow {room}/top {room}/low; cd {room}/low
+        ls -x E; ls E/d; (cd E/f && pwd -P); mv E/d D; mv E F; echo t >F/t; ls -x . F D
+        cd F/f; pwd -P; cat y ../../D/x
+    """, how="merge")  # fmt: skip
+    low = f"{room}/low"
+    assert done.stdout.split() == [
+        *("d", "f", "n", "x", f"{low}/E/f"),
+        *(".:", "D", "F", "a", "D:", "x", "F:", "f", "n", "t", f"{low}/F/f", "Y", "X"),
+    ]
 
 
 def test_links_of_an_upper_lead_out_of_it(view, room):
