@@ -439,7 +439,8 @@ def test_options_of_old_are_taken_and_hold(view, room):
 def test_names_in_proc_are_the_views(view, room):
     done = inside(view, room, f"""
         echo new >n; exec 3<n 4<d/x; readlink /proc/self/fd/3 /proc/$$/fd/4; mkdir m; cd m; pwd -P
-        readlink /proc/self/cwd; cp /bin/sleep s; ./s 5 & until readlink /proc/$!/exe | grep -v dash; do :; done; kill $!
+        readlink /proc/self/cwd; cp /bin/sleep s; ./s 5 &
+        until readlink /proc/$!/exe | grep -v dash; do :; done; kill $!
         grep -c {room}/low /proc/mounts
         """)  # fmt: skip
     low = f"{room}/low"
