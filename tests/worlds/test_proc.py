@@ -36,7 +36,7 @@ def test_who_looks_for_files_finds_the_views_names(world, tmp_path):
         ls -l /proc/$job/fd | sed -n 's/.* 8 -> //p'
         lsof -w -a -p $job -d cwd,8 -F n | sed -n 's/^n//p'
         lsof -w -t -a -p $job "$PWD/file" | sed "s/^$job$/job/"
-        fuser "$PWD/file" 2>/dev/null | tr ' ' '\\n' | sed -n "s/^$job$/job/p"
+        (fuser "$PWD/file" 2>/dev/null; echo) | tr ' ' '\\n' | sed -n "s/^$job$/job/p"
         pwdx $job | sed 's/^[0-9]*: //'
         pmap $job | sed -n 's/^[0-9]*:   //p'
         pgrep -f 'sleep 100' | sed -n "s/^$job$/job/p"
