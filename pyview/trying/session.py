@@ -30,19 +30,22 @@ def run(program: str, directory: Directory, argv: list[str]) -> int:
     """
     sys.stdout.flush()
     heard, told = os.pipe()
-    pid = os.fork()
-    if pid == 0:
-        os.close(heard)
-        _become(program, directory, argv, told)
-    os.close(told)
-    before = {number: signal.signal(number, signal.SIG_IGN) for number in COMMANDS_OWN}
+    child = 0
 
     def pass_on(number: int, _frame: FrameType | None) -> None:
-        os.kill(pid, number)
+        os.kill(child, number)
 
+    # A signal that comes before we know what to do with it waits, in the child too.
+    mask = signal.pthread_sigmask(signal.SIG_BLOCK, {*COMMANDS_OWN, *PASSED_ON})
+    child = os.fork()
+    if child == 0:
+        _become(program, directory, argv, told, mask)
+    before = {number: signal.signal(number, signal.SIG_IGN) for number in COMMANDS_OWN}
     before |= {number: signal.signal(number, pass_on) for number in PASSED_ON}
+    signal.pthread_sigmask(signal.SIG_SETMASK, mask)
+    os.close(told)
     try:
-        status = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
+        status = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
         core_settles()
         refused = os.read(heard, 4096)
     finally:
@@ -70,12 +73,15 @@ def kept_by_view(name: str) -> str:
         return ""
 
 
-def _become(program: str, directory: Directory, argv: list[str], told: int) -> NoReturn:
+def _become(
+    program: str, directory: Directory, argv: list[str], told: int, mask: set[int]
+) -> NoReturn:
     """In the child: a view, and the command in it."""
     from pyview.commands.pyview import start
 
     status = 1
     try:
+        signal.pthread_sigmask(signal.SIG_SETMASK, mask)
         start(settings_for(directory, argv))
     except Failure as failure:
         status = failure.status

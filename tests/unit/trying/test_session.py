@@ -54,6 +54,29 @@ def test_interrupts_are_the_command_s_alone(stage, monkeypatch):
     assert signal.getsignal(signal.SIGINT) == before
 
 
+def test_signals_between_the_fork_and_the_wait_are_not_lost(stage, monkeypatch):
+    parent, fork = os.getpid(), os.fork
+
+    def signalled() -> int:
+        child = fork()
+        if child:
+            for number in (signal.SIGQUIT, signal.SIGTERM):
+                os.kill(parent, number)
+        return child
+
+    def ended(_number, _frame):
+        if os.getpid() != parent:
+            os._exit(5)
+
+    becoming(monkeypatch, lambda settings: signal.pause())
+    monkeypatch.setattr(os, "fork", signalled)
+    before = signal.signal(signal.SIGTERM, ended)
+    try:
+        assert session.run("vutry", stage.directory, ["x"]) == 5
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
 def test_the_command_has_the_signals_as_they_were(stage, monkeypatch):
     def work(_settings):
         os._exit(signal.getsignal(signal.SIGINT) is signal.default_int_handler)
