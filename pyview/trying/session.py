@@ -15,7 +15,7 @@ from pyview.trying.state import Directory
 
 TYPE_CHECKING = False  # typing's own costs 5 ms
 if TYPE_CHECKING:
-    from typing import NoReturn
+    from typing import Any, NoReturn
 
 #: Meant for the command, which has the terminal with us; we only wait for it.
 COMMANDS_OWN = (signal.SIGINT, signal.SIGQUIT)
@@ -29,20 +29,26 @@ def run(program: str, directory: Directory, argv: list[str]) -> int:
     pipes and the working directory are what they would be without us.
     """
     sys.stdout.flush()
+    settings = settings_for(directory, argv)
     heard, told = os.pipe()
-    child = 0
+    child, early = 0, list[int]()
 
     def pass_on(number: int, _frame: FrameType | None) -> None:
-        os.kill(child, number)
+        if child:
+            os.kill(child, number)
+        else:
+            early.append(number)
 
-    # A signal that comes before we know what to do with it waits, in the child too.
+    # What comes before the child has its own handlers again waits there; we have ours before.
     mask = signal.pthread_sigmask(signal.SIG_BLOCK, {*COMMANDS_OWN, *PASSED_ON})
-    child = os.fork()
-    if child == 0:
-        _become(program, directory, argv, told, mask)
     before = {number: signal.signal(number, signal.SIG_IGN) for number in COMMANDS_OWN}
     before |= {number: signal.signal(number, pass_on) for number in PASSED_ON}
+    child = os.fork()
+    if child == 0:
+        _become(program, settings, told, before, mask)
     signal.pthread_sigmask(signal.SIG_SETMASK, mask)
+    for number in early:
+        os.kill(child, number)
     os.close(told)
     try:
         status = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
@@ -74,15 +80,17 @@ def kept_by_view(name: str) -> str:
 
 
 def _become(
-    program: str, directory: Directory, argv: list[str], told: int, mask: set[int]
+    program: str, settings: Settings, told: int, handlers: dict[signal.Signals, Any], mask: set[int]
 ) -> NoReturn:
-    """In the child: a view, and the command in it."""
+    """In the child: a view, and the command in it, which has the signals as they were."""
     from pyview.commands.pyview import start
 
     status = 1
     try:
+        for number, handler in handlers.items():
+            signal.signal(number, handler)
         signal.pthread_sigmask(signal.SIG_SETMASK, mask)
-        start(settings_for(directory, argv))
+        start(settings)
     except Failure as failure:
         status = failure.status
         os.write(told, os.fsencode(failure.text)[:4096])

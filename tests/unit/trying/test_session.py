@@ -5,6 +5,8 @@ from __future__ import annotations
 
 import os
 import signal
+import threading
+import time
 
 import pytest
 
@@ -62,6 +64,7 @@ def test_signals_between_the_fork_and_the_wait_are_not_lost(stage, monkeypatch):
         if child:
             for number in (signal.SIGQUIT, signal.SIGTERM):
                 os.kill(parent, number)
+            time.sleep(0.1)  # we are slow: the signals come to whoever takes them
         return child
 
     def ended(_number, _frame):
@@ -70,10 +73,14 @@ def test_signals_between_the_fork_and_the_wait_are_not_lost(stage, monkeypatch):
 
     becoming(monkeypatch, lambda settings: signal.pause())
     monkeypatch.setattr(os, "fork", signalled)
-    before = signal.signal(signal.SIGTERM, ended)
+    before, end = signal.signal(signal.SIGTERM, ended), threading.Event()
+    other = threading.Thread(target=end.wait)  # that has no signal blocked
+    other.start()
     try:
         assert session.run("vutry", stage.directory, ["x"]) == 5
     finally:
+        end.set()
+        other.join()
         signal.signal(signal.SIGTERM, before)
 
 
