@@ -9,6 +9,7 @@ import threading
 from types import SimpleNamespace
 
 import pytest
+import threads
 from trials import command, there
 
 from pyview import control, tracer
@@ -235,7 +236,9 @@ class World:
         monkeypatch.setattr(door, "rings", lambda fd: None)
         monkeypatch.setattr(door, "ring", lambda: None)
         monkeypatch.setattr(door, "copy_stop", lambda stop: SimpleNamespace(**vars(stop)))
+        self.threads = threads.count()
         self.tracer = Tracer(Reports(fd, False, False), "first", self.picture)
+        monkeypatch.setattr(self.tracer.patience, "start", lambda: None)  # a thread without an end
         self.view = self.tracer.views()[0]
         monkeypatch.setattr(self.tracer, "_end", lambda: None)  # no more stops, for now
         self.monkeypatch = monkeypatch
@@ -284,8 +287,7 @@ class World:
 
     def close(self):
         """Let go of what the tracer has open."""
-        self.tracer.emulation.workers.finish_all()
-        os.close(self.tracer.emulation.workers.fd)
+        threads.close(self.tracer.emulation.workers, self.threads)
         self.tracer.emulation.descriptors._poll.close()
 
     def runs(self, *stops):

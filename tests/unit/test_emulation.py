@@ -8,6 +8,7 @@ import select
 from types import SimpleNamespace
 
 import pytest
+import threads
 
 from pyview import core, descriptors, emulation
 from pyview.api import Device, File, Tree, attributes
@@ -74,6 +75,7 @@ class World:
         monkeypatch.setattr(core, "interrupt", self._interrupt)
         monkeypatch.setattr(core, "give", self._give)
         self.loop = Loop()
+        self.threads = threads.count()
         self.all = Emulation(self.loop)
         self.view = View()
         self.ends = []
@@ -127,9 +129,7 @@ class World:
         for maps in list(self.all.descriptors._users):
             self.all.descriptors.ended(maps)
         self.works()
-        for tree in list(self.all.workers._queues):
-            self.all.workers.forget(tree)
-        os.close(self.all.workers.fd)
+        threads.close(self.all.workers, self.threads)
         self.all.descriptors._poll.close()
 
 

@@ -9,6 +9,7 @@ import select
 import threading
 
 import pytest
+import threads
 
 from pyview.workers import Workers
 
@@ -17,16 +18,10 @@ LONG = 20  # seconds: longer than any of this takes
 
 @pytest.fixture
 def workers():
-    before, threads = threading.active_count(), len(os.listdir("/proc/self/task"))
+    before, all_of_them = threading.active_count(), threads.count()
     made = Workers(lambda: None)
-    files = list(made._queues)
     yield made
-    made.finish_all()
-    for file in [*files, *made._queues]:
-        made.forget(file)
-    while len(os.listdir("/proc/self/task")) > threads:
-        os.sched_yield()  # it may not have told yet that it was done
-    os.close(made.fd)
+    threads.close(made, all_of_them)
     assert threading.active_count() == before  # none that Python knows of
 
 
