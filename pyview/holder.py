@@ -9,7 +9,7 @@ from collections.abc import Callable, Hashable, Iterator
 from typing import TYPE_CHECKING, Any, Protocol
 
 from pyview import core
-from pyview.api import Tree, refuse
+from pyview.api import Tree, if_it_fails, refuse
 from pyview.descriptors import Descriptors, StandIn, name_of
 from pyview.openfile import WRITES, OpenFile, completed
 from pyview.pages import Area, Pages, Part, rounded
@@ -124,14 +124,11 @@ class Holder:
 
         real = found.real is not None
         stand_in = self._copied_real(found) if real else self._copied_program(found)
-        try:
+        with if_it_fails(stand_in.close):
             end, head = os.fstat(stand_in.fd).st_size, stand_in.pread(at.header + PAGE, 0)
             text = os.fsencode(name) + b"\0"
             os.pwrite(stand_in.fd, text, end)
             os.pwrite(stand_in.fd, renamed(head, at, end, text), at.header)
-        except BaseException:
-            stand_in.close()
-            raise
         return self._kept_program(found, stand_in)
 
     def _kept_program(self, found: Found, stand_in: StandIn) -> str:
@@ -144,12 +141,10 @@ class Holder:
         file = found.tree.open(found.rest, os.O_RDONLY)
         stand_in = StandIn()
         try:
-            at = 0
-            while data := file.pread(1 << 20, at):
-                at += os.pwrite(stand_in.fd, data, at)
-        except BaseException:
-            stand_in.close()
-            raise
+            with if_it_fails(stand_in.close):
+                at = 0
+                while data := file.pread(1 << 20, at):
+                    at += os.pwrite(stand_in.fd, data, at)
         finally:
             file.close()
         return stand_in
@@ -162,16 +157,14 @@ class Holder:
         fd = os.open(found.real, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
         stand_in = StandIn()
         try:
-            if not os.access(f"/proc/self/fd/{fd}", os.X_OK):
-                raise refuse(errno.EACCES, found.name)
-            if self._record.identity:
-                self.session.executes_as(self.tid, identities.program_at(f"/proc/self/fd/{fd}"))
-            end, done = os.fstat(fd).st_size, 0
-            while done < end and (count := os.sendfile(stand_in.fd, fd, done, end - done)):
-                done += count
-        except BaseException:
-            stand_in.close()
-            raise
+            with if_it_fails(stand_in.close):
+                if not os.access(f"/proc/self/fd/{fd}", os.X_OK):
+                    raise refuse(errno.EACCES, found.name)
+                if self._record.identity:
+                    self.session.executes_as(self.tid, identities.program_at(f"/proc/self/fd/{fd}"))
+                end, done = os.fstat(fd).st_size, 0
+                while done < end and (count := os.sendfile(stand_in.fd, fd, done, end - done)):
+                    done += count
         finally:
             os.close(fd)
         return stand_in

@@ -99,7 +99,7 @@ def _serve(pid: int, settings: Settings, output: int, told: int) -> NoReturn:
     try:
         session.run()
         status = 0
-    except BaseException:
+    except BaseException:  # whatever it is, it is said: the core ends here anyhow
         os.write(output, b"pyview: the core failed, and ends its views:\n")
         import traceback
 

@@ -12,7 +12,7 @@ import errno
 import os
 from typing import NamedTuple
 
-from pyview.api import File, refuse
+from pyview.api import File, if_it_fails, refuse
 
 PAGE = 4096
 CHUNK = 1 << 20  # bytes read at a time
@@ -54,11 +54,8 @@ class Pages:
         self.fd = os.memfd_create("pyview", os.MFD_CLOEXEC)
         self.length = 0  # of the file, bytes
         self._filled: list[tuple[int, int]] = []  # [start, end) in bytes, sorted, apart
-        try:
+        with if_it_fails(self.close):
             self.grow()
-        except BaseException:
-            os.close(self.fd)
-            raise
 
     def close(self) -> None:
         os.close(self.fd)

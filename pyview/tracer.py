@@ -104,7 +104,7 @@ class Tracer(Parking):
             core.wait(stop)
         try:
             self._end()
-        except BaseException as error:
+        except BaseException as error:  # whatever it is: what is reported is still written
             self.failed(error)
 
     def _stopped(self, stop: Stop, serve: Callable[[], None], alone: Callable[[], None]) -> None:

@@ -40,7 +40,12 @@ def options(program: str) -> ArgumentParser:
 
 def make(cow: str, backing: str, *, force: bool) -> None:
     """Make one.  When that fails there is none, or the old one as it was."""
+    from pyview.api import if_it_fails
     from pyview.modules.vudev import cowheader
+
+    def unmade() -> None:
+        if new:
+            os.unlink(cow)
 
     image = opened(backing, os.O_RDONLY)
     try:
@@ -48,14 +53,11 @@ def make(cow: str, backing: str, *, force: bool) -> None:
         new = not (force and os.path.lexists(cow))
         file = opened(cow, os.O_RDWR | os.O_CREAT | (os.O_EXCL if new else 0))
         try:
-            if os.path.sameopenfile(file.fd, image.fd):
-                raise Failure(1, f"{cow}: is the image itself")
-            lock(file, cow, exclusive=True)
-            cowheader.create(file, recorded(backing), size, mtime)
-        except BaseException:
-            if new:
-                os.unlink(cow)
-            raise
+            with if_it_fails(unmade):
+                if os.path.sameopenfile(file.fd, image.fd):
+                    raise Failure(1, f"{cow}: is the image itself")
+                lock(file, cow, exclusive=True)
+                cowheader.create(file, recorded(backing), size, mtime)
         finally:
             file.close()
     finally:

@@ -96,6 +96,7 @@ def not_one_of(new: str, *files: KernelFile) -> None:
 
 def write_new(disk: CowFile, new: str) -> None:
     """Write a disk to a file of another name, which then takes the place of `new`."""
+    from pyview.api import if_it_fails
     from pyview.kernel import KernelFile
     from pyview.modules.vudev import cowfile
 
@@ -106,14 +107,14 @@ def write_new(disk: CowFile, new: str) -> None:
     except OSError as error:
         raise OSError(error.errno, error.strerror, new) from None
     try:
-        with Bar(disk.size()) as bar:
-            cowfile.copy(disk, file, bar.show)
-        if os.path.lexists(new):
-            os.fchmod(file.fd, stat.S_IMODE(os.stat(new).st_mode))
-        os.rename(part, new)
-    except BaseException as error:
-        os.unlink(part)
-        if isinstance(error, OSError) and error.filename is None:
+        with if_it_fails(lambda: os.unlink(part)):
+            with Bar(disk.size()) as bar:
+                cowfile.copy(disk, file, bar.show)
+            if os.path.lexists(new):
+                os.fchmod(file.fd, stat.S_IMODE(os.stat(new).st_mode))
+            os.rename(part, new)
+    except OSError as error:
+        if error.filename is None:
             raise OSError(error.errno, error.strerror, new) from None
         raise
     finally:

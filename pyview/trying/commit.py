@@ -13,6 +13,7 @@ import os
 from dataclasses import dataclass, field
 
 from pyview.abi import upper
+from pyview.api import if_it_fails
 from pyview.modules.viewfs.copying import Told, silent
 from pyview.trying import copying
 from pyview.trying.changes import (
@@ -226,7 +227,7 @@ class _Commit:
             return
         fresh = sum(c.new.size for c in changes if _copied(c) and c.new is not None)
         self.wish.sized(fresh + 2 * EFFORT * len(changes))
-        try:
+        with if_it_fails(self.journal.clear):
             staging = Staging(self.journal, self.view, self.host, self.rights, found.kept)
             try:
                 staging.told = self.wish.told
@@ -238,12 +239,9 @@ class _Commit:
             self._verify(changes)
             self.host.place.forget()
             self.journal.write()
-        except BaseException:
-            self.journal.clear()
-            raise
         try:
             self.journal.run(self.wish.told)
-        except BaseException:
+        except BaseException:  # a signal's too: all that was done is taken back
             self.journal.back()
             self._again(found.changes)
             raise

@@ -94,7 +94,7 @@ def _become(
     except Failure as failure:
         status = failure.status
         os.write(told, os.fsencode(failure.text)[:4096])
-    except BaseException as error:
+    except BaseException as error:  # whatever it is, it must not go on in the child
         warn(program, str(error) or type(error).__name__)
     finally:
         os._exit(status)

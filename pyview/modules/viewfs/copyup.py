@@ -6,9 +6,10 @@ from __future__ import annotations
 import errno
 import os
 import stat
+from functools import partial
 
 from pyview.abi.upper import DATA, LINKS, is_own
-from pyview.api import Tree, refuse
+from pyview.api import Tree, if_it_fails, refuse
 from pyview.modules.viewfs import copying
 from pyview.modules.viewfs.descriptors import Descriptors
 from pyview.modules.viewfs.labels import kept_name
@@ -151,7 +152,7 @@ class CopyUp(Descriptors):
         made = self._made.pop(lower, "") if whole and room < 0 else ""
         if not made:
             made = self._blank()
-        try:
+        with if_it_fails(partial(removed, made)):
             if stat.S_ISLNK(st.st_mode):
                 _write(made, os.fsencode(self.below.readlink(lower)))
             elif whole:
@@ -170,9 +171,6 @@ class CopyUp(Descriptors):
                 os.link(made, self.upper.index((st.st_dev, st.st_ino)))
                 inode.indexed = True
             os.rename(made, f"{self.upper.name(above)}/{last_of(path)}")
-        except BaseException:
-            removed(made)
-            raise
         node = Node(above, last_of(path), inode)
         node.over = True
         self._register(node, st.st_dev)

@@ -9,7 +9,7 @@ import stat
 from collections.abc import Callable
 from functools import partial
 
-from pyview.api import Tree, refuse
+from pyview.api import Tree, if_it_fails, refuse
 from pyview.modules.viewfs.attributes import SET_IDS
 from pyview.modules.viewfs.copyup import removed
 from pyview.modules.viewfs.look import Where
@@ -72,11 +72,8 @@ class Cow(Renaming):
     def _prepare(self, lower: str, size: int) -> None:
         """In another thread: only what nobody else looks at."""
         made = self._blank()
-        try:
+        with if_it_fails(partial(removed, made)):
             self._copy_data(lower, made, size)
-        except BaseException:
-            removed(made)
-            raise
         other = self._made.pop(lower, None)
         if other is not None:
             removed(other)

@@ -6,9 +6,10 @@ from __future__ import annotations
 import errno
 import os
 import stat
+from functools import partial
 
 from pyview.abi.upper import LINKS, OPAQUE, RECORD
-from pyview.api import refuse
+from pyview.api import if_it_fails, refuse
 from pyview.modules.viewfs import acl, copying
 from pyview.modules.viewfs.attributes import Attributes
 from pyview.modules.viewfs.copyup import WRITES, removed
@@ -78,13 +79,11 @@ class Making(Attributes):
             flags = os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_CLOEXEC
             fd = os.open(made, flags, 0o600)
             try:
-                copying.write_all(fd, content, 0)
-            except BaseException:
-                os.unlink(made)
-                raise
+                with if_it_fails(partial(os.unlink, made)):
+                    copying.write_all(fd, content, 0)
             finally:
                 os.close(fd)
-        try:
+        with if_it_fails(partial(removed, made)):
             self.upper.labels.born(made)
             for name, value in lists.items():
                 self.upper.labels.set(made, name, value)
@@ -96,9 +95,6 @@ class Making(Attributes):
                 os.unlink(made)
             elif old is not None:
                 os.rename(made, place)
-        except BaseException:
-            removed(made)
-            raise
         if old is not None:
             old.gone()
         node = Node(parent, last_of(path), inode)
@@ -165,16 +161,13 @@ class Making(Attributes):
         fd = os.open(self.upper.name(node) or "/", flags | os.O_CLOEXEC, 0o600)
         inode = self._inherit(stat.S_IFREG | stat.S_IMODE(mode), above)
         lists = self._listed(path, inode)
-        try:
+        with if_it_fails(partial(os.close, fd)):
             os.fchmod(fd, safe(inode.mode))
             self.upper.labels.born(fd)
             for name, value in lists.items():
                 self.upper.labels.set(fd, name, value)
             self.upper.labels.set(fd, RECORD, inode.text())
             st = os.fstat(fd)
-        except BaseException:
-            os.close(fd)
-            raise
         inode.key = (st.st_dev, st.st_ino)
         inode.shown = inode.key if st.st_dev == above.st_dev else (above.st_dev, far(st.st_ino))
         self.inodes[inode.key] = inode

@@ -7,7 +7,7 @@ import errno
 import os
 import stat
 
-from pyview.api import Tree, refuse
+from pyview.api import Tree, if_it_fails, refuse
 from pyview.modules.viewfs.cow import Cow
 from pyview.modules.viewfs.merge import Merge
 from pyview.modules.viewfs.upper import Upper
@@ -66,11 +66,8 @@ def mount(
     else:
         holder = f"the view of process {os.getpid()}"
         upper = Upper(below.at(source), real, holder)
-        try:
+        with if_it_fails(upper.close):
             tree = Cow(below, target, upper, empty=unreadable == "empty", sync=sync, first=mincow)
-        except BaseException:
-            upper.close()
-            raise
     tree.excepted = excepted
     return tree
 

@@ -26,7 +26,7 @@ from pyview.abi.upper import (
     Record,
     index_name,
 )
-from pyview.api import Tree, refuse
+from pyview.api import Tree, if_it_fails, refuse
 from pyview.modules.viewfs.labels import Kernels, Labels
 
 PRIVATE = os.fsdecode(OWN)
@@ -160,13 +160,10 @@ class Upper:
         self.labels: Labels = Kernels()
         if not read_only:
             self._prepare(holder)
-        try:
+        with if_it_fails(self.close):
             self.device = os.stat(root).st_dev
             self.labels = self._choose_labels(read_only)
             self._whiteouts = read_only or self._device_allowed()
-        except BaseException:
-            self.close()
-            raise
 
     def private(self, *names: str) -> str:
         """A name in the private directory."""

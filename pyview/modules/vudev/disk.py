@@ -15,7 +15,7 @@ from threading import Lock
 from typing import Any
 
 from pyview.abi.ioctl import BLKDISCARD, BLKSECDISCARD, BLKZEROOUT, Change
-from pyview.api import File, Known, Linear, Tree, refuse
+from pyview.api import File, Known, Linear, Tree, if_it_fails, refuse
 from pyview.modules.vudev import requests
 from pyview.modules.vudev.node import Node
 
@@ -277,7 +277,7 @@ def open_source(below: Tree, source: str, *, ro: bool, alone: bool) -> File:
         file = below.open(source, flags)
     except OSError as error:
         raise refuse(error.errno or errno.EIO, source) from None
-    try:
+    with if_it_fails(file.close):
         found = file.stat() or below.lstat(source)
         if not (stat.S_ISREG(found.st_mode) or stat.S_ISBLK(found.st_mode)):
             raise refuse(errno.ENOTBLK, source)
@@ -287,7 +287,4 @@ def open_source(below: Tree, source: str, *, ro: bool, alone: bool) -> File:
             if error.errno not in (errno.EAGAIN, errno.EACCES):
                 raise
             raise refuse(errno.EBUSY, source) from None
-    except BaseException:
-        file.close()
-        raise
     return file

@@ -9,7 +9,7 @@ from typing import Any
 
 from pyview.abi import ioctl
 from pyview.abi.ioctl import Change
-from pyview.api import File, Linear, Tree, refuse
+from pyview.api import File, Linear, Tree, if_it_fails, refuse
 from pyview.modules.vudev import partitions
 from pyview.modules.vudev.disk import SECTOR, Disk, Piece, open_source, within
 from pyview.modules.vudev.node import fresh
@@ -200,14 +200,11 @@ class Mbr(Partitioned):
         super().__init__(below, ro=ro, **disk)
         self.source = open_source(below, source, ro=ro, alone=True)
         self.slow = self.source.slow
-        try:
+        with if_it_fails(self.source.close):
             self._size = self.source.size() // SECTOR * SECTOR
             if not self._size:
                 raise refuse(errno.EINVAL, f"{source}: shorter than a sector of a disk")
             self.scan()
-        except BaseException:
-            self.source.close()
-            raise
 
     def pread(self, size: int, offset: int) -> bytes:
         return self.source.pread(size, offset)

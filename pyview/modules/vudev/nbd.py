@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from time import monotonic
 from typing import Any
 
-from pyview.api import Tree, refuse
+from pyview.api import Tree, if_it_fails, refuse
 from pyview.modules.vudev import nbdaddress, nbdlink
 from pyview.modules.vudev.disk import KEEP_SIZE, NO_HIDE_STALE, PUNCH_HOLE, ZERO_RANGE, Disk
 from pyview.modules.vudev.nbdlink import Link, Lost, Request
@@ -127,15 +127,12 @@ class Session:
     def _again(self, timeout: float) -> Link:
         """One try of _resume, with the seconds for connecting.  Raises OSError or Lost."""
         link = self._connect(timeout)
-        try:
+        with if_it_fails(link.close):
             self._compare(link)
             for batch in apart([request.again() for request in self.kept]):
                 link.run(batch, self._timeout)
                 if any(request.error for request in batch):
                     raise refuse(errno.EIO)
-        except BaseException:
-            link.close()
-            raise
         return link
 
     def _compare(self, link: Link) -> None:

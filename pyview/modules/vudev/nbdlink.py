@@ -15,7 +15,7 @@ from collections.abc import Sequence
 from time import monotonic
 from typing import TYPE_CHECKING, NamedTuple
 
-from pyview.api import refuse
+from pyview.api import if_it_fails, refuse
 
 if TYPE_CHECKING:
     import socket
@@ -91,17 +91,13 @@ class Link:
         self.name, self.wire = name, wire
         self._deadline = monotonic() + timeout
         self._number = 0  # of the last request
-        try:
-            self.export = self._negotiate(export.encode("utf-8", "surrogateescape"))
-        except Lost as why:
-            wire.close()
-            raise refuse(errno.ECONNRESET, f"{name}: {why}") from None
-        except TimeoutError:
-            wire.close()
-            raise refuse(errno.ETIMEDOUT, name) from None
-        except BaseException:
-            wire.close()
-            raise
+        with if_it_fails(wire.close):
+            try:
+                self.export = self._negotiate(export.encode("utf-8", "surrogateescape"))
+            except Lost as why:
+                raise refuse(errno.ECONNRESET, f"{name}: {why}") from None
+            except TimeoutError:
+                raise refuse(errno.ETIMEDOUT, name) from None
         wire.settimeout(0)
         self._poll = select.poll()
 

@@ -17,7 +17,7 @@ from array import array
 from collections.abc import Iterator
 from typing import Any, NamedTuple
 
-from pyview.api import NOWHERE, ZEROES, Extent, File, Linear, Tree, places, refuse
+from pyview.api import NOWHERE, ZEROES, Extent, File, Linear, Tree, if_it_fails, places, refuse
 from pyview.modules.vudev.disk import Disk, open_source
 
 MAGIC = b"QFI\xfb"
@@ -257,7 +257,7 @@ def open_image(
     open_source.
     """
     file = open_source(below, name, ro=True, alone=False)
-    try:
+    with if_it_fails(file.close):
         about = file.stat()
         known = {name, (about.st_dev, about.st_ino)} if about and about.st_ino else {name}
         if known & chain or len(chain) >= 2 * DEEPEST:
@@ -269,9 +269,6 @@ def open_image(
         if kind != "qcow2":
             raise refuse(errno.EOPNOTSUPP, f"{name}: backing file of format {kind}")
         return Image(below, name, file, chain | known)
-    except BaseException:
-        file.close()
-        raise
 
 
 def read_header(name: str, file: File) -> Header:

@@ -10,9 +10,10 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
+from functools import partial
 from typing import Any
 
-from pyview.api import File, Linear, Tree, refuse
+from pyview.api import File, Linear, Tree, if_it_fails, refuse
 from pyview.modules.vudev import cowfile, cowheader
 from pyview.modules.vudev.disk import SECTOR, Disk, open_source, within
 
@@ -137,14 +138,9 @@ def _cow(below: Tree, cow: str, source: str, *, ro: bool) -> File:
         if size < SECTOR:
             raise OSError(errno.EINVAL, "shorter than a sector", source)
         file = _made(below, cow)
-        try:
+        with if_it_fails(partial(_removed, below, cow)), if_it_fails(file.close):
             file.lock(True)
             cowheader.create(file, _recorded(below, source), size, mtime)
-        except BaseException:
-            file.close()
-            with contextlib.suppress(OSError):
-                below.unlink(cow)
-            raise
     finally:
         image.close()
     return file
@@ -155,6 +151,12 @@ def _made(below: Tree, name: str) -> File:
         return below.open(name, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o644)
     except OSError as error:
         raise refuse(error.errno or errno.EIO, name) from None
+
+
+def _removed(below: Tree, name: str) -> None:
+    """Remove a file that was just made, if that can be."""
+    with contextlib.suppress(OSError):
+        below.unlink(name)
 
 
 def _mtime(below: Tree, name: str, file: File) -> int:
