@@ -10,9 +10,8 @@ from typing import Any
 from pyview import core
 from pyview.asking import Asking, resumed
 from pyview.patience import Parked, Patience
-from pyview.procedures import Stop
 from pyview.task import Task
-from pyview.verdicts import Emulate, Handler, Opened, Request, Verdict, Work
+from pyview.verdicts import Emulate, Handler, Opened, Work
 
 
 class Parking(Asking):
@@ -23,24 +22,9 @@ class Parking(Asking):
         self._parked: dict[int, Parked] = {}
         self.patience = Patience(self._parked, self._give_up_soon)
 
-    def _carry_on(
-        self,
-        task: Task,
-        handler: Handler | None,
-        answer: Verdict | Request,
-        stop: Stop,
-        listener: bool,
-    ) -> None:
-        """Do what a handler has said about a call that has not run."""
-        raise NotImplementedError
-
-    def _settle(self, task: Task, verdict: Verdict, stop: Stop, listener: bool) -> None:
-        """Carry out a verdict on a call that has not run."""
-        raise NotImplementedError
-
-    def _park(self, task: Task, handler: Handler, work: Work, stop: Stop, listener: bool) -> None:
+    def _park(self, task: Task, handler: Handler, work: Work, token: Parked) -> None:
         """The task waits in its call until a slow file has done something."""
-        tid, token = task.tid, Parked(task, stop, listener)
+        tid = task.tid
         record = core.task(tid)
         if record is None:
             return
@@ -58,7 +42,7 @@ class Parking(Asking):
             del self._parked[tid]
             record.watched = 0
             try:
-                self._carry_on(task, handler, answer, stop, listener)
+                token.carry_on(answer)
             except core.Gone:
                 self.emulation.done(tid)
             self._ended(tid)
@@ -76,6 +60,6 @@ class Parking(Asking):
         record = core.task(tid)
         if record is not None:
             record.watched = 0
-            self._settle(token.task, Emulate(-errno.EINTR), token.stop, token.listener)
+            token.settle(Emulate(-errno.EINTR))
         self.emulation.done(tid)
         self._ended(tid)

@@ -27,11 +27,14 @@ class Interrupted(BaseException):
 
 
 class Parked(NamedTuple):
-    """A call that waits for a slow file: its Task, the stop, and whether that is the listener's."""
+    """How a call that waits for a slow file goes on: by what its handler says then, or a verdict.
 
-    task: Any
-    stop: Any
-    listener: bool
+    carry_on  told the handler's next request or verdict, when the work is done
+    settle    told a verdict instead, when nobody waits for the work any more
+    """
+
+    carry_on: Callable[[Any], None]
+    settle: Callable[[Any], None]
 
 
 GiveUp = Callable[[int, Parked], None]

@@ -9,6 +9,7 @@ from __future__ import annotations
 import errno
 import os
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any
 
 from pyview import core
@@ -18,12 +19,8 @@ from pyview.emulation import Emulation
 from pyview.handlers.table import handler_of
 from pyview.installing import Installer
 from pyview.parking import Parking
-from pyview.procedures import (
-    RESTARTNOINTR,
-    Procedure,
-    Stop,
-    revealed,
-)
+from pyview.patience import Parked
+from pyview.procedures import RESTARTNOINTR, Procedure, Stop, revealed
 from pyview.reports import Reports
 from pyview.services import Services
 from pyview.syscalls import BY_NAME, X32, Call, Route, ptr
@@ -263,7 +260,12 @@ class Tracer(Parking):
         """Do what a handler has said about a call that has not run."""
         if isinstance(answer, Work):
             assert handler is not None
-            self._park(task, handler, answer, core.copy_stop(stop), listener)
+            kept = core.copy_stop(stop)
+            token = Parked(
+                partial(self._carry_on, task, handler, stop=kept, listener=listener),
+                partial(self._settle, task, stop=kept, listener=listener),
+            )
+            self._park(task, handler, answer, token)
         elif isinstance(answer, Request):
             assert handler is not None
             self._begin(int(stop.tid), self._ask(task, handler, answer, stop, listener), stop)

@@ -56,7 +56,7 @@ def test_who_is_about_to_die_gets_an_answer_at_once(world, waiting):
 
 
 def test_who_waits_for_something_else_by_then_is_left_alone(world, waiting):
-    world.tracer._give_up_soon(TID, world.tracer._parked[TID]._replace(listener=False))
+    world.tracer._give_up_soon(TID, world.tracer._parked[TID]._replace())
     assert heard(world) == []
     assert world.tracer.busy_with(TID)
     world.said.clear()

@@ -114,7 +114,7 @@ def test_one_whose_caller_is_not_called_goes_on(watched):
 
 
 def test_who_waits_for_a_slow_file_is_given_up(watched):
-    token = Parked(None, None, True)
+    token = Parked(print, print)
     watched.parked[7] = token
     while watched.parked:
         pass
