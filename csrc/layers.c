@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-/* layers.c - what overlays have touched (pyview/api.py: Overlay), as far as C must know.
+/* layers.c - what overlays have touched (pyview/api/overlays.py), as far as C must know.
  *
  * A layer has the names that no longer show what lies below; what is not among them, and below
  * none that is cut, is the kernel's affair.  Claimed files are those whose attributes or entries

@@ -6,8 +6,7 @@ returns a verdict; one that need not ask just returns it.  Errors are raised as 
 the caller as -errno.
 """
 
-from __future__ import annotations
-
+# Annotations are evaluated here: NamedTuple compiles each that is a text, which every start pays.
 from collections.abc import Callable, Generator, Hashable, Mapping
 from typing import Any, NamedTuple
 

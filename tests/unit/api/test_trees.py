@@ -1,41 +1,27 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""What is left out of a tree, a file, a stack or a socket answers as documented."""
+"""What is left out of a tree or a device answers as documented."""
 
 from __future__ import annotations
 
 import errno
-import inspect
 import os
-import select
 import stat
-import subprocess
-import sys
 
 import pytest
+from operations import call, operations, undocumented
 
 from pyview import api
 
 SHAPED_LIKE_OS = ("lstat", "readlink", "listdir", "unlink", "mkdir", "rmdir", "symlink", "rename")
 #: These have an answer of their own.
-QUIET = {"real", "busy", "unmounted", "stat", "linear", "lock", "fsync", "close", "ready"}
-QUIET |= {"known", "relocated"}
+QUIET = {"real", "busy", "unmounted"}
 KNOWING_NOTHING = {"at", "statvfs", "listxattr", "socket", "backing", "masks"}
-ALWAYS_READY = (api.File, "poll")
 REFUSALS = {
     "readlink": errno.EINVAL,
     "mknod": errno.EPERM,
     "link_file": errno.ENOENT,
     **dict.fromkeys(("getxattr", "setxattr", "removexattr", "tmpfile"), errno.EOPNOTSUPP),
 }
-
-
-def operations(kind):
-    return [name for name, f in vars(kind).items() if inspect.isfunction(f) and name[0] != "_"]
-
-
-def call(thing, name):
-    function = getattr(thing, name)
-    return function(*("/x" for _ in inspect.signature(function).parameters))
 
 
 @pytest.mark.parametrize(
@@ -56,25 +42,6 @@ def test_a_plain_tree_has_no_attributes_no_sockets_and_no_size():
     assert tree.statvfs("/x").f_namemax == 255
 
 
-@pytest.mark.parametrize(
-    ("kind", "name"),
-    [
-        (kind, name)
-        for kind in (api.File, api.Socket, api.Stack)
-        for name in operations(kind)
-        if (kind, name) != ALWAYS_READY
-    ],
-)
-def test_an_operation_left_out_of_the_others_is_refused_or_does_nothing(kind, name):
-    if name in QUIET:
-        assert call(kind(), name) is None
-    elif name == "extents":
-        assert list(call(kind(), name)) == []
-    else:
-        with pytest.raises(OSError):
-            call(kind(), name)
-
-
 def test_a_plain_tree_renames_nothing_and_is_never_busy():
     tree = api.Tree()
     assert tree.real("/x") is None
@@ -88,55 +55,8 @@ def test_operations_are_named_as_in_os(name):
     assert hasattr(__import__("os"), name)
 
 
-@pytest.mark.parametrize("kind", [api.Tree, api.File, api.Stack, api.Module, api.View])
-def test_every_operation_says_what_it_is(kind):
-    for name in operations(kind):
-        assert getattr(kind, name).__doc__, name
-
-
-def test_refuse_makes_an_OSError_with_the_kernels_text():
-    error = api.refuse(errno.EROFS, "/x", "ignored")
-    assert (error.errno, error.strerror, error.filename) == (30, "Read-only file system", "/x")
-    assert api.refuse(errno.EIO).filename is None
-
-
-@pytest.mark.parametrize("error", [OSError(errno.EIO, "no"), SystemExit(1), None])
-def test_what_is_to_be_done_if_it_fails_is_done_then_only(error):
-    done, caught = [], None
-    try:
-        with api.if_it_fails(lambda: done.append("undone")):
-            if error is not None:
-                raise error
-    except BaseException as raised:
-        caught = raised
-    assert caught is error
-    assert done == ([] if error is None else ["undone"])
-
-
-def test_a_module_does_nothing_by_itself():
-    module = api.Module()
-    assert module.types == {}
-    assert module.load(None) is None
-    assert module.unload(None) is None
-
-
-def test_the_api_imports_nothing_of_pyview():
-    code = "import sys; import pyview.api; print(*[m for m in sys.modules if 'pyview' in m])"
-    out = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)
-    assert out.stdout.split() == ["pyview", "pyview.api"]
-
-
-def test_a_plain_file_is_always_ready():
-    assert api.File().poll() & select.POLLIN
-
-
-def test_whoever_waits_is_told_when_a_file_is_ready():
-    told = []
-    file = api.File()
-    file.ready()
-    file._told = lambda: told.append(True)
-    file.ready()
-    assert told == [True]
+def test_every_operation_says_what_it_is():
+    assert undocumented(api.Tree) == []
 
 
 def test_a_device_is_one_file_and_counts_its_users():
