@@ -11,7 +11,7 @@ import struct
 from pyview.abi import ioctl as requests
 from pyview.abi.words import as_fd
 from pyview.api import refuse
-from pyview.handlers import mapping, overlays
+from pyview.handlers import claimed, mapping
 from pyview.handlers.caller import AT_FDCWD, Caller
 from pyview.handlers.files import opened, perform
 from pyview.locks import EVERYTHING, LOCKS, Lock, Range, Wait
@@ -204,7 +204,7 @@ def ioctl(caller: Caller) -> Handler | Verdict:
     request, argument = caller.args[1] & 0xFFFFFFFF, caller.args[2]
     if file is None:
         if request in requests.CHANGES_FILE:
-            overlays.leaves(caller, as_fd(caller.args[0]))
+            claimed.leaves(caller, as_fd(caller.args[0]))
         return mapping.query(caller) if request == PROCMAP_QUERY else Real()
     if file.flags & O_PATH:
         raise refuse(errno.EBADF)

@@ -63,9 +63,9 @@ def _is_there(found: Found) -> None:
 
 def _real(caller: Caller, operation: str, *values: Any) -> Handler:
     """The same of a real descriptor's file, which may lie in an overlay."""
-    from pyview.handlers import overlays  # which needs this file
+    from pyview.handlers import claimed  # which needs this file
 
-    found = yield from overlays.xattr(caller, as_fd(caller.args[0]), operation, *values)
+    found = yield from claimed.xattr(caller, as_fd(caller.args[0]), operation, *values)
     if found is None or not found[0]:
         return Real()
     if operation == "getxattr":

@@ -198,9 +198,9 @@ def attributes(caller: Caller) -> Verdict:
     """fstat; newfstatat and statx with an empty name."""
     file = opened(caller)
     if file is None:
-        from pyview.handlers import overlays  # which needs this file
+        from pyview.handlers import claimed  # which needs this file
 
-        return overlays.attributes(caller, as_fd(caller.args[0])) or Real()
+        return claimed.attributes(caller, as_fd(caller.args[0])) or Real()
     return told(caller, file.attributes(), file.mount)
 
 
@@ -284,9 +284,9 @@ def sync(caller: Caller) -> Handler | Verdict:
     """fsync, fdatasync, syncfs, sync_file_range."""
     file = opened(caller)
     if file is None:
-        from pyview.handlers import overlays  # which needs this file
+        from pyview.handlers import claimed  # which needs this file
 
-        return Real() if overlays.syncs(caller, as_fd(caller.args[0])) else Emulate(0)
+        return Real() if claimed.syncs(caller, as_fd(caller.args[0])) else Emulate(0)
     if file.flags & O_PATH:
         raise refuse(errno.EBADF)
     if caller.call.name == "sync_file_range":
@@ -351,9 +351,9 @@ def change(file: OpenFile, operation: str, *arguments: Any) -> Any:
 
 def _real_change(caller: Caller, operation: str, *values: Any) -> Handler | Verdict:
     """A change of a real descriptor's file, which may lie in an overlay."""
-    from pyview.handlers import overlays  # which needs this file
+    from pyview.handlers import claimed  # which needs this file
 
-    return overlays.by_number(caller, as_fd(caller.args[0]), operation, *values)
+    return claimed.by_number(caller, as_fd(caller.args[0]), operation, *values)
 
 
 def chmod(caller: Caller) -> Handler | Verdict:

@@ -174,7 +174,9 @@ def _nameless(caller: Caller, dirfd_index: int | None) -> Handler | Verdict | No
         return bydescriptor.answer(caller, file, dirfd_index)
     if not bydescriptor.is_named(caller, dirfd_index):
         return None
-    return overlays.by_descriptor(caller, dirfd, dirfd_index)
+    from pyview.handlers import claimed  # not before it is needed
+
+    return claimed.by_descriptor(caller, dirfd, dirfd_index)
 
 
 def _unnamed(caller: Caller, other: Found) -> OSError:

@@ -1,13 +1,19 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""A caller in a view that has /unreal and, at /v and /e, trees that are not the kernel's."""
+"""A caller in a view that has /unreal and, at /v and /e, trees that are not the kernel's.
+
+Or in one where an overlay shows the directory `low`.
+"""
 
 from __future__ import annotations
+
+import os
 
 import pytest
 from playbook import Nobody
 
 from pyview.api import Tree
 from pyview.modules.unreal import Emulated
+from pyview.modules.viewfs.mount import mount
 from pyview.paths import cover_of
 from pyview.view import Past, View
 
@@ -54,3 +60,43 @@ def emulated(caller, view, top):
         pages.close()
     for opened in caller.objects.values():
         opened.file.close()
+
+
+# -- overlays (test_overlays, test_claimed) -------------------------------------------------------
+
+
+def over(room, **options):
+    """A caller in a view where the directory `low` is seen through an overlay."""
+    (room / "low" / "d").mkdir(parents=True)
+    (room / "up").mkdir(exist_ok=True)
+    (room / "low" / "d" / "file").write_bytes(b"lower")
+    view = View()
+    tree = mount(view.now(), str(room / "up"), str(room / "low"), **options)
+    view.mount(str(room / "low"), tree, kind="viewfs")
+    caller = Nobody(view, str(room / "low"))
+    caller.room, caller.tree = room, tree
+    return caller
+
+
+@pytest.fixture
+def cow(tmp_path):
+    caller = over(tmp_path, cow=True)
+    yield caller
+    assert (tmp_path / "low/d/file").read_bytes() == b"lower"
+    assert os.listdir(tmp_path / "low/d") == ["file"]
+    caller.tree.unmounted()
+
+
+@pytest.fixture
+def mincow(tmp_path):
+    caller = over(tmp_path, mincow=True)
+    yield caller
+    caller.tree.unmounted()
+
+
+@pytest.fixture
+def merge(tmp_path):
+    """One whose upper has the file `own`."""
+    (tmp_path / "up").mkdir()
+    (tmp_path / "up/own").write_text("")
+    return over(tmp_path, merge=True)

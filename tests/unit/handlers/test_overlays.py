@@ -8,44 +8,12 @@ import os
 import stat
 
 import pytest
-from playbook import Nobody, play
+from playbook import play
 
-from pyview.abi.stat import pack_stat
 from pyview.handlers.caller import AT_FDCWD
-from pyview.modules.viewfs.mount import mount
 from pyview.verdicts import At, Done, Emulate, Give, Real, Redirect
-from pyview.view import View
 
 WRITE = os.O_WRONLY | os.O_CREAT
-
-
-def over(room, **options):
-    """A caller in a view where the directory `low` is seen through an overlay."""
-    (room / "low" / "d").mkdir(parents=True)
-    (room / "up").mkdir(exist_ok=True)
-    (room / "low" / "d" / "file").write_bytes(b"lower")
-    view = View()
-    tree = mount(view.now(), str(room / "up"), str(room / "low"), **options)
-    view.mount(str(room / "low"), tree, kind="viewfs")
-    caller = Nobody(view, str(room / "low"))
-    caller.room, caller.tree = room, tree
-    return caller
-
-
-@pytest.fixture
-def cow(tmp_path):
-    caller = over(tmp_path, cow=True)
-    yield caller
-    assert (tmp_path / "low/d/file").read_bytes() == b"lower"
-    assert os.listdir(tmp_path / "low/d") == ["file"]
-    caller.tree.unmounted()
-
-
-@pytest.fixture
-def mincow(tmp_path):
-    caller = over(tmp_path, mincow=True)
-    yield caller
-    caller.tree.unmounted()
 
 
 def given(verdict):
@@ -113,29 +81,6 @@ def test_changes_are_the_overlays(cow):
     assert refused(cow.calls("stat", "sub/d/file", 0x5000)) == errno.ENOENT
 
 
-def test_attributes_of_what_was_touched_are_the_overlays(cow):
-    play(cow.calls("chown", "d/file", 7, 8))
-    verdict, _ = play(cow.calls("stat", "d/file", 0x5000))
-    assert verdict == Emulate(0, ((0x5000, pack_stat(cow.tree.lstat("/d/file"))),))
-    assert cow.tree.lstat("/d/file").st_uid == 7
-    fd = os.open(cow.room / "low/d/file", os.O_RDONLY)  # of the lower, before it was touched
-    verdict, _ = play(cow.calls("fstat", fd, 0x5000))
-    assert verdict.poke[0][1] == pack_stat(cow.tree.lstat("/d/file"))
-    verdict, _ = play(cow.calls("newfstatat", fd, "", 0x5000, 0x1000))
-    assert verdict.poke[0][1] == pack_stat(cow.tree.lstat("/d/file"))
-    os.close(fd)
-
-
-def test_changes_by_descriptor(cow):
-    fd = os.open(cow.room / "low/d/file", os.O_RDONLY)
-    assert play(cow.calls("fchmod", fd, 0o600)) == (Emulate(0), [])
-    assert stat.S_IMODE(cow.tree.lstat("/d/file").st_mode) == 0o600
-    assert play(cow.calls("fchown", fd, 3, -1))[0] == Emulate(0)
-    assert cow.tree.lstat("/d/file").st_uid == 3
-    os.close(fd)
-    assert play(cow.calls("fchmod", 0, 0o600)) == (Real(), [])
-
-
 def test_mincow_tries_the_kernel_first(mincow):
     assert play(mincow.calls("mkdir", "sub", 0o755), 0) == (Done(), [Redirect({})])
     assert play(mincow.calls("mkdir", "sub", 0o755), -errno.ENOSPC) == (Done(), [Redirect({})])
@@ -156,11 +101,8 @@ def test_mincow_for_who_is_not_like_the_core(mincow):
     assert asked == [Redirect({}), Redirect({0: kept, 1: os.O_WRONLY})]
 
 
-def test_writing_to_what_a_merge_shows_is_EROFS(tmp_path):
-    (tmp_path / "up").mkdir()
-    (tmp_path / "up/own").write_text("")
-    caller = over(tmp_path, merge=True)
-    assert refused(caller.calls("open", "own", os.O_WRONLY, 0)) == errno.EROFS
-    assert refused(caller.calls("unlink", "own")) == errno.EROFS
-    verdict, _ = play(caller.calls("open", "own", os.O_RDONLY, 0))
+def test_writing_to_what_a_merge_shows_is_EROFS(merge):
+    assert refused(merge.calls("open", "own", os.O_WRONLY, 0)) == errno.EROFS
+    assert refused(merge.calls("unlink", "own")) == errno.EROFS
+    verdict, _ = play(merge.calls("open", "own", os.O_RDONLY, 0))
     assert isinstance(verdict, At)
