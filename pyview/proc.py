@@ -32,6 +32,14 @@ TRACING, RUNNING = b"t (tracing stop)", b"R (running)"
 class Proc(Holder):
     """A task that looks at proc."""
 
+    _process = 0
+
+    def process(self) -> int:
+        """Its thread group."""
+        if not self._process:
+            self._process = core.thread_group(self.tid)
+        return self._process
+
     def uid(self) -> int:
         if self._record.identity:
             return int(self._record.identity.uid[3])

@@ -8,9 +8,7 @@ descriptors, and a descriptor remembers its domain (csrc/marks.c): there is no s
 from __future__ import annotations
 
 import errno
-import math
 import os
-import re
 import resource
 import stat
 import time
@@ -19,11 +17,12 @@ from typing import TYPE_CHECKING, Any
 
 from pyview import core
 from pyview.api import Who, refuse
+from pyview.eyes import CoreEyes
 from pyview.handlers.caller import AT_FDCWD, Ids
 from pyview.holder import Session
 from pyview.openfile import LARGEST
 from pyview.paths import Found, cover_of, resolve
-from pyview.proc import MAGIC, Proc
+from pyview.proc import Proc
 from pyview.syscalls import Call
 from pyview.view import View
 
@@ -32,8 +31,6 @@ if TYPE_CHECKING:
 
 AT_EACCESS = 0x200
 _DELETED = " (deleted)"
-SECOND = 1.0
-MANY = 4096  # names remembered
 
 
 def _credentials(record: Any) -> Credentials | None:
@@ -43,94 +40,6 @@ def _credentials(record: Any) -> Credentials | None:
     from pyview import identities  # not before it is needed
 
     return identities.of(record)
-
-
-class Plain:
-    """Directories of the system's, which nobody but root can rename or make links of.
-
-    They are looked at once a second: csrc/clean.c is content with that for any name.
-    """
-
-    def __init__(self) -> None:
-        self._known: dict[str, tuple[float, bool]] = {"/": (math.inf, True)}
-        self._nobody = os.geteuid() != 0
-
-    def has(self, real: str) -> bool:
-        """Whether it is one, and the core may enter it."""
-        until, found = self._known.get(real, (0.0, False))
-        now = time.monotonic()
-        if now < until:
-            return found
-        found = self._nobody and _is_fixed(real) and self.has(os.path.dirname(real))
-        if len(self._known) > MANY:
-            self._known = {"/": (math.inf, True)}
-        self._known[real] = (now + SECOND, found)
-        return found
-
-
-def _is_fixed(real: str) -> bool:
-    if real == "/proc" or real.startswith("/proc/"):
-        return False  # it shows each something else
-    try:
-        above, st = os.lstat(os.path.dirname(real)), os.lstat(real)
-    except OSError:
-        return False
-    fixed = above.st_uid == 0 and not above.st_mode & 0o022
-    return fixed and stat.S_ISDIR(st.st_mode) and os.access(real, os.X_OK, effective_ids=True)
-
-
-PLAIN = Plain()
-
-
-class CoreEyes:
-    """The kernel's tree as a task sees it, through the core's own eyes."""
-
-    def __init__(self, task: Task) -> None:
-        self._task = task
-
-    def readlink(self, real: str) -> str:
-        if real == "/proc/self":
-            return str(self._task.process())
-        if real == "/proc/thread-self":
-            return f"{self._task.process()}/task/{self._task.tid}"
-        return os.readlink(real)
-
-    def is_directory(self, real: str) -> bool:
-        try:
-            os.stat(os.path.join(real, "."))
-        except NotADirectoryError:
-            return False
-        return True
-
-    def is_plain(self, real: str) -> bool:
-        return PLAIN.has(real)
-
-    def is_magic(self, real: str) -> bool:
-        return real.startswith("/proc/") and re.fullmatch(MAGIC, real) is not None
-
-    def domain_of(self, real: str) -> int:
-        return self._task.proc_domain(real)
-
-    def jump(self, real: str) -> str:
-        name = self._task.proc_name(real) or os.readlink(real)
-        if self._task.proc_domain(real) >= 0:
-            _check_named(real)
-        if not name.startswith("/"):
-            raise refuse(errno.ENOENT, real)
-        return name
-
-
-def _check_named(link: str) -> None:
-    """Whether a magic link of proc leads to a directory that its text is the name of.
-
-    Errors: ENOTDIR; ENOENT, the kernel can follow it all the same.
-    """
-    found = os.stat(link)
-    if not stat.S_ISDIR(found.st_mode):
-        raise refuse(errno.ENOTDIR, link)
-    name = os.readlink(link)
-    if name.endswith(_DELETED) and not os.path.samestat(found, os.stat(name)):
-        raise refuse(errno.ENOENT, link)
 
 
 class Task(Proc):
@@ -148,14 +57,7 @@ class Task(Proc):
         super().__init__(record, view, session)
         self._debug = debug
         self.call, self.args = call, args
-        self._process = 0
         self._whom: Who | None = None
-
-    def process(self) -> int:
-        """Its thread group."""
-        if not self._process:
-            self._process = core.thread_group(self.tid)
-        return self._process
 
     # -- memory ----------------------------------------------------------------------------
     def text(self, address: int) -> str:

@@ -14,6 +14,8 @@ from typing import NamedTuple
 
 from hypothesis import strategies as st
 
+from pyview.eyes import CoreEyes
+
 NAMES = ("a", "b", "c", "d")
 
 
@@ -124,18 +126,14 @@ def planted(nodes: list[Node], *, plain: bool = False, parent: str | None = None
                 os.chmod(name, 0o700)
 
 
-class KernelEyes:
+class KernelEyes(CoreEyes):
     """The kernel's tree as this process sees it."""
+
+    def __init__(self) -> None:
+        pass
 
     def readlink(self, real: str) -> str:
         return os.readlink(real)
-
-    def is_directory(self, real: str) -> bool:
-        try:
-            os.stat(os.path.join(real, "."))
-        except NotADirectoryError:
-            return False
-        return True
 
     def is_plain(self, real: str) -> bool:
         return False
