@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 import errno
-import math
 import os
 import re
 import stat
@@ -15,6 +14,7 @@ from pyview.proc import MAGIC, Proc
 
 _DELETED = " (deleted)"
 SECOND = 1.0
+FOREVER = float("inf")
 MANY = 4096  # names remembered
 
 
@@ -25,7 +25,7 @@ class Plain:
     """
 
     def __init__(self) -> None:
-        self._known: dict[str, tuple[float, bool]] = {"/": (math.inf, True)}
+        self._known: dict[str, tuple[float, bool]] = {"/": (FOREVER, True)}
         self._nobody = os.geteuid() != 0
 
     def has(self, real: str) -> bool:
@@ -36,7 +36,7 @@ class Plain:
             return found
         found = self._nobody and _is_fixed(real) and self.has(os.path.dirname(real))
         if len(self._known) > MANY:
-            self._known = {"/": (math.inf, True)}
+            self._known = {"/": (FOREVER, True)}
         self._known[real] = (now + SECOND, found)
         return found
 

@@ -1,8 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """Record locks on files of virtual trees: fcntl(2), flock(2).  Pure."""
 
-from __future__ import annotations
-
+# Annotations are evaluated here: NamedTuple compiles each that is a text, which every start pays.
 import errno
 from collections.abc import Hashable
 from typing import NamedTuple

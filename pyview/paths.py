@@ -6,8 +6,7 @@ error: where the walk cannot go on, the rest of the name is left to it unresolve
 caller gets its errno for its credentials.  cf. path_resolution(7), Linux fs/namei.c.
 """
 
-from __future__ import annotations
-
+# Annotations are evaluated here: NamedTuple compiles each that is a text, which every start pays.
 import errno
 import stat
 from typing import NamedTuple, Protocol
