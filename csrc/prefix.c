@@ -15,67 +15,6 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
-/* ---- the letters of a name ---- */
-struct shape {
-	int absolute, unclean, up, hit, components;
-	int slash;                   /* ends in "/" */
-	int dots;                    /* its last component is "." or "..", or it is only slashes */
-	int climb;                   /* how far above its start it goes at most */
-};
-
-static int is_mount_name(const struct pv_view *v, const char *name, size_t length)
-{
-	for (size_t i = 0; i < v->nnames; i++)
-		if (!strncmp(v->names[i], name, length) && !v->names[i][length])
-			return 1;
-	return 0;
-}
-
-int pv_names_mount(const struct pv_view *v, const char *path)
-{
-	for (const char *p = path; *p;) {
-		size_t n = strcspn(p, "/");
-		if (n && is_mount_name(v, p, n))
-			return 1;
-		p += n + strspn(p + n, "/");
-	}
-	return 0;
-}
-
-static struct shape look(const struct pv_view *v, const char *path)
-{
-	struct shape s = { .absolute = *path == '/', .dots = 1 };
-	int depth = 0;
-	const char *p = path;
-
-	while (*p) {
-		size_t slashes = strspn(p, "/");
-		if (slashes > 1)
-			s.unclean = 1;
-		p += slashes;
-		size_t n = strcspn(p, "/");
-		if (!n) {
-			s.slash = p > path;
-			break;
-		}
-		s.components++;
-		s.dots = 0;
-		if (p[0] == '.' && n == 1) {
-			s.unclean = s.dots = 1;
-		} else if (p[0] == '.' && p[1] == '.' && n == 2) {
-			s.up = s.unclean = s.dots = 1;
-			if (--depth < -s.climb)
-				s.climb = -depth;
-		} else {
-			depth++;
-			if (!s.hit)
-				s.hit = is_mount_name(v, p, n);
-		}
-		p += n;
-	}
-	return s;
-}
-
 /* How deep the directory lies below the kernel's root; more than any name when that is too long. */
 static int depth_of(int fd)
 {
@@ -147,7 +86,7 @@ static enum pv_verdict through(const struct pv_task *t, const struct pv_cover *c
 	return PV_PLAIN;
 }
 
-static enum pv_verdict absolute(struct pv_task *t, const struct shape *s, const char *path,
+static enum pv_verdict absolute(struct pv_task *t, const struct pv_shape *s, const char *path,
                                 struct pv_where *w)
 {
 	const struct pv_view *v = t->view;
@@ -216,7 +155,7 @@ static int stands(const struct pv_task *t, const struct pv_cover *c, const char 
 }
 
 /* A relative name in a view with overlays. */
-static enum pv_verdict overlaid(struct pv_task *t, const struct shape *s, int dirfd,
+static enum pv_verdict overlaid(struct pv_task *t, const struct pv_shape *s, int dirfd,
                                 const char *path, struct pv_where *w)
 {
 	char name[2 * PV_PATH_MAX];
@@ -248,7 +187,7 @@ static enum pv_verdict overlaid(struct pv_task *t, const struct shape *s, int di
 	return verdict == PV_PLAIN && c->kept == w->domain ? PV_SLOW : verdict;
 }
 
-static enum pv_verdict relative(struct pv_task *t, const struct shape *s, int dirfd,
+static enum pv_verdict relative(struct pv_task *t, const struct pv_shape *s, int dirfd,
                                 const char *path, struct pv_where *w)
 {
 	w->relative = 1;
@@ -321,7 +260,7 @@ static int is_linked(const struct pv_where *w, int nofollow)
 }
 
 /* Where a name leads that meets links which may be an overlay's, or "..". */
-static enum pv_verdict walked(struct pv_task *t, int dirfd, const struct shape *s,
+static enum pv_verdict walked(struct pv_task *t, int dirfd, const struct pv_shape *s,
                               const char *path, int nofollow, struct pv_where *w)
 {
 	char directory[PV_PATH_MAX];
@@ -347,7 +286,7 @@ static enum pv_verdict walked(struct pv_task *t, int dirfd, const struct shape *
 /* The same for a name in which it has found no more than names; `w` keeps it. */
 enum pv_verdict pv_where_canonical(struct pv_task *t, const char *name, struct pv_where *w)
 {
-	struct shape s = look(t->view, name);
+	struct pv_shape s = pv_look(t->view, name);
 
 	pv_where_done(w);
 	w->base = AT_FDCWD;
@@ -364,7 +303,7 @@ enum pv_verdict pv_where_canonical(struct pv_task *t, const char *name, struct p
 
 /* The end of pv_where() where overlays are: what Python has said of links and ".." is remembered;
  * w->base is needed for that, too. */
-static enum pv_verdict followed(struct pv_task *t, const struct shape *s, int dirfd,
+static enum pv_verdict followed(struct pv_task *t, const struct pv_shape *s, int dirfd,
                                 const char *path, int nofollow, struct pv_where *w, uint64_t *key)
 {
 	enum pv_verdict verdict = PV_PLAIN;
@@ -392,7 +331,7 @@ static enum pv_verdict followed(struct pv_task *t, const struct shape *s, int di
 enum pv_verdict pv_where(struct pv_task *t, int dirfd, const char *path, int nofollow,
                          struct pv_where *w, uint64_t *key)
 {
-	struct shape s = look(t->view, path);
+	struct pv_shape s = pv_look(t->view, path);
 	enum pv_verdict verdict;
 
 	*key = 0;

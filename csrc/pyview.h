@@ -417,6 +417,27 @@ enum pv_layered { PV_UNTOUCHED, PV_ASK, PV_KEPT, PV_NOT_THERE };
 
 extern uint64_t pv_counts[4];
 
+/* calls.c */
+const struct pv_call *pv_row(int64_t nr);
+int pv_follows(const struct pv_call *call, int i, const uint64_t *args);
+int pv_is_path(const struct pv_call *call, int i);
+int pv_dirfd_of(const struct pv_call *call, int i, const uint64_t *args);
+int pv_opens(int64_t nr);
+int pv_changes(int64_t nr);
+int pv_asks_attributes(int64_t nr);
+int pv_changes_file(int64_t nr);
+int pv_asks_file(int64_t nr);
+
+/* letters.c */
+struct pv_shape {
+	int absolute, unclean, up, hit, components;
+	int slash;                   /* ends in "/" */
+	int dots;                    /* its last component is "." or "..", or it is only slashes */
+	int climb;                   /* how far above its start it goes at most */
+};
+struct pv_shape pv_look(const struct pv_view *v, const char *path);
+int pv_names_mount(const struct pv_view *v, const char *path);
+
 /* rings.c */
 enum { PV_CHILD = 1, PV_KNOCK = 2 };
 struct seccomp_notif;
@@ -426,7 +447,6 @@ unsigned pv_rung(void);
 int pv_sleep(int listener);
 const struct seccomp_notif *pv_receive(int listener, int sleepy);
 
-const struct pv_call *pv_row(int64_t nr);
 enum pv_verdict pv_where(struct pv_task *t, int dirfd, const char *path, int nofollow,
                          struct pv_where *w, uint64_t *key);
 void pv_where_done(struct pv_where *w);
@@ -439,7 +459,6 @@ int pv_proc_letters(const char *path);
 int pv_proc_told_at(struct pv_task *t, int base, const char *path);
 int pv_where_base(struct pv_task *t, int dirfd, struct pv_where *w);
 int pv_rooted_elsewhere(const struct pv_view *v);
-int pv_names_mount(const struct pv_view *v, const char *path);
 int pv_is_parent(const struct pv_view *v, uint64_t dev, uint64_t ino);
 int pv_is_clean(uint64_t key);
 void pv_unlinked(uint64_t key);
@@ -476,8 +495,6 @@ enum { PV_RUN = 6 };            /* so many in a row: more will follow */
 int pv_report(struct pv_stop *s, int kind, int tid, int message);
 int pv_stopped(int tid, int status, struct pv_stop *s);
 int pv_died(int tid, int status, struct pv_stop *s);
-int pv_is_path(const struct pv_call *call, int i);
-int pv_opens(int64_t nr);
 int pv_on_descriptor(struct pv_task *t, struct pv_stop *s, const struct pv_call *call);
 int pv_dispatch_notice(struct pv_task *t, struct pv_stop *s);
 int pv_dispatch_traced(struct pv_task *t, struct pv_stop *s);
@@ -487,7 +504,6 @@ void pv_roam(void);
 int pv_dispatch_exec(struct pv_task *t, struct pv_stop *s, const struct pv_call *call);
 int pv_removes_nothing(struct pv_task *t, struct pv_stop *s, const struct pv_call *call);
 int pv_syncs_nothing(struct pv_task *t, const struct pv_stop *s);
-int pv_dirfd_of(const struct pv_call *call, int i, const uint64_t *args);
 #define PV_UNKNOWN INT64_MIN     /* as a result: it is not for C */
 struct pv_linear *pv_linear_of(uint64_t object);
 int pv_linear_call(struct pv_task *task, struct pv_stop *s, int64_t *value);
@@ -498,7 +514,6 @@ void pv_undisturbed(struct pv_task *t, int signal, int began);
 int pv_wait_begins(struct pv_task *t, const struct pv_stop *s);
 void pv_wait_ended(struct pv_task *t);
 int pv_restarts(struct pv_task *t, const struct pv_regs *r);
-int pv_follows(const struct pv_call *call, int i, const uint64_t *args);
 
 uint64_t pv_signal_set(int tid, const char *field);
 void pv_identity_put(struct pv_identity *identity);
