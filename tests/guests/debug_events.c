@@ -64,7 +64,20 @@ static void has_child(void)
 	EQ(status, 3 << 8);
 }
 
-/* A child of its tracee is one too, and starts with a stop. */
+/* A task that a tracee has made, which starts with a stop; both go on. */
+static pid_t made_by(pid_t pid, int event)
+{
+	pid_t child;
+
+	STOPS(pid, EVENT(event));
+	child = (pid_t)event_message(pid);
+	STOPS(child, SIGSTOP);
+	OK(pt(PTRACE_CONT, pid, 0, 0));
+	OK(pt(PTRACE_CONT, child, 0, 0));
+	return child;
+}
+
+/* A child of its tracee is one too. */
 static void follows(int event)
 {
 	pid_t pid, child;
@@ -73,11 +86,7 @@ static void follows(int event)
 	pid = tracee(has_child);
 	OK(pt(PTRACE_SETOPTIONS, pid, 0, ALL));
 	OK(pt(PTRACE_CONT, pid, 0, 0));
-	STOPS(pid, EVENT(event));
-	child = (pid_t)event_message(pid);
-	STOPS(child, SIGSTOP);
-	OK(pt(PTRACE_CONT, pid, 0, 0));
-	OK(pt(PTRACE_CONT, child, 0, 0));
+	child = made_by(pid, event);
 	STOPS(child, EVENT(PTRACE_EVENT_EXIT));
 	EQ(event_message(child), 3 << 8);
 	OK(pt(PTRACE_CONT, child, 0, 0));
@@ -115,11 +124,7 @@ static void thread_that_execs(void)
 
 	OK(pt(PTRACE_SETOPTIONS, pid, 0, ALL & ~PTRACE_O_TRACEEXIT));
 	OK(pt(PTRACE_CONT, pid, 0, 0));
-	STOPS(pid, EVENT(PTRACE_EVENT_CLONE));
-	t = (pid_t)event_message(pid);
-	STOPS(t, SIGSTOP);
-	OK(pt(PTRACE_CONT, pid, 0, 0));
-	OK(pt(PTRACE_CONT, t, 0, 0));
+	t = made_by(pid, PTRACE_EVENT_CLONE);
 	STOPS(pid, EVENT(PTRACE_EVENT_EXEC));
 	EQ(event_message(pid), t);
 	ERR(pt(PTRACE_CONT, t, 0, 0), ESRCH);
@@ -147,11 +152,7 @@ static void thread_that_ends(void)
 
 	OK(pt(PTRACE_SETOPTIONS, pid, 0, PTRACE_O_TRACECLONE));
 	OK(pt(PTRACE_CONT, pid, 0, 0));
-	STOPS(pid, EVENT(PTRACE_EVENT_CLONE));
-	t = (pid_t)event_message(pid);
-	STOPS(t, SIGSTOP);
-	OK(pt(PTRACE_CONT, pid, 0, 0));
-	OK(pt(PTRACE_CONT, t, 0, 0));
+	t = made_by(pid, PTRACE_EVENT_CLONE);
 	ENDS(t, 0);
 	ENDS(pid, 0);
 }

@@ -22,6 +22,7 @@ from pyview.services import Services
 from pyview.syscalls import BY_NAME
 from pyview.task import Task
 from pyview.tracer import Tracer
+from pyview.verdicts import Emulate, Work
 from pyview.view import View
 
 __all__ = ["command", "there"]  # fixtures of vutry
@@ -92,6 +93,21 @@ def core():
 @pytest.fixture
 def services(core):
     return Services(core)
+
+
+@pytest.fixture
+def ask(services):
+    """A request of the control channel, and its answer."""
+
+    def do(*words):
+        answer = services.dispatch(100, 0, words)
+        if isinstance(answer, control.Later):
+            got = []
+            answer.then(got.append)
+            (answer,) = got
+        return answer
+
+    return do
 
 
 @pytest.fixture
@@ -284,6 +300,25 @@ class World:
         key = 0 if kind == door.EXEC else 99
         nr = self.tracer.numbers["stat"]
         return SimpleNamespace(**{**start, "nr": nr, "args": [0] * 6, "key": key, **more})
+
+    def works(self, told, run):
+        """From now on every handler has something done in a file's thread, and is told of it."""
+
+        def handler(task):
+            try:
+                told.append((yield Work("file", run)))
+            except OSError as error:
+                told.append(error.errno)
+                raise
+            return Emulate(7)
+
+        self.answers(handler)
+
+    def ready(self):
+        """A stop that says that work is done, once it is."""
+        fd = self.tracer.emulation.workers.fd
+        assert select.select([fd], [], [], 20)[0]
+        return self.stop(door.READY, tid=fd)
 
     def close(self):
         """Let go of what the tracer has open."""

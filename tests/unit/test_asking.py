@@ -4,14 +4,13 @@
 from __future__ import annotations
 
 import errno
-import select
 from types import SimpleNamespace
 
 import pytest
 
 from pyview import asking, core
 from pyview.procedures import WAIT, Lost
-from pyview.verdicts import Asleep, At, Done, Emulate, Opened, Redirect, Work
+from pyview.verdicts import Asleep, At, Done, Opened, Redirect, Work
 
 TID = 0x7FFFFFF0  # the task of the world's stops
 
@@ -159,27 +158,6 @@ def test_who_sleeps_is_woken_by_what_he_sleeps_on(world, monkeypatch):
     assert not world.tracer.busy_with(TID)
 
 
-def works(told, run):
-    """A handler that has something done."""
-
-    def handler(task):
-        try:
-            told.append((yield Work("file", run)))
-        except OSError as error:
-            told.append(error.errno)
-            raise
-        return Emulate(7)
-
-    return handler
-
-
-def ready(world):
-    """A stop that says that work is done, once it is."""
-    fd = world.tracer.emulation.workers.fd
-    assert select.select([fd], [], [], 20)[0]
-    return world.stop(core.READY, tid=fd)
-
-
 def test_work_after_a_request_keeps_the_task_stopped(world, redirections):
     told = []
 
@@ -192,5 +170,5 @@ def test_work_after_a_request_keeps_the_task_stopped(world, redirections):
     redirections.results = [(0, 0)]
     world.runs(world.stop(core.TRACED), world.stop(core.EXIT))
     assert world.said == [("resume", TID, *RUN)]
-    assert world.runs(ready(world)) == [("resume", TID)]
+    assert world.runs(world.ready()) == [("resume", TID)]
     assert told == ["done"]

@@ -9,9 +9,10 @@ from types import SimpleNamespace
 
 import pytest
 import threads
+from memory import Memory
 
 from pyview import core, descriptors, emulation
-from pyview.api import Device, File, Tree, attributes
+from pyview.api import Device, Tree, attributes
 from pyview.descriptors import StandIn
 from pyview.emulation import Emulation
 from pyview.locks import EVERYTHING, Locks, Wait
@@ -20,19 +21,12 @@ from pyview.verdicts import Opened
 from pyview.view import View
 
 
-class Memory(File):
-    def __init__(self, data=b"0123456789", *, slow=False):
-        self.data, self.slow, self.said = bytearray(data), slow, []
+class Told(Memory):
+    """Remembers what it was told."""
 
-    def pread(self, size, offset):
-        return bytes(self.data[offset : offset + size])
-
-    def pwrite(self, data, offset):
-        self.data[offset : offset + len(data)] = data
-        return len(data)
-
-    def size(self):
-        return len(self.data)
+    def __init__(self, *, slow=False):
+        super().__init__(b"0123456789")
+        self.slow, self.said = slow, []
 
     def fsync(self):
         self.said.append("fsync")
@@ -144,7 +138,7 @@ def world(monkeypatch):
 
 
 def test_what_is_given_is_the_callers_alone(world):
-    opened = world.open(Memory())
+    opened = world.open(Told())
     assert world.given == [(4, 77, True)]
     assert list(world.all.descriptors.opened()) == [opened]
     os.close(world.ends.pop())
@@ -154,13 +148,13 @@ def test_what_is_given_is_the_callers_alone(world):
 
 def test_a_caller_who_has_gone_gets_nothing(world, monkeypatch):
     monkeypatch.setattr(core, "give", lambda *args: None)
-    opened = world.open(Memory())
+    opened = world.open(Told())
     world.all.descriptors.settle()
     assert opened.file.said == ["close"]
 
 
 def test_a_slow_file_is_closed_in_its_trees_thread(world):
-    opened = world.open(Memory(slow=True))
+    opened = world.open(Told(slow=True))
     world.drop()
     world.works()
     assert opened.file.said == ["close"]
@@ -168,7 +162,7 @@ def test_a_slow_file_is_closed_in_its_trees_thread(world):
 
 @pytest.mark.parametrize("slow", [False, True])
 def test_a_close_that_fails_is_told(world, slow):
-    class Broken(Memory):
+    class Broken(Told):
         def close(self):
             raise OSError(5, "no")
 
@@ -183,7 +177,7 @@ def test_a_watched_descriptor_of_somebody_elses(world):
 
 
 def test_a_file_that_is_ready_wakes_who_sleeps_on_it(world):
-    class Talks(Memory):
+    class Talks(Told):
         is_ready = False
 
         def poll(self):
@@ -259,7 +253,7 @@ def test_sync_is_of_devices_and_open_files(world):
     quick, slow = Disk(), Disk(slow=True)
     world.view.mount("/dev/quick", quick)
     world.view.mount("/dev/slow", slow)
-    opened = world.open(Memory())
+    opened = world.open(Told())
     found = world.all.unsynced(world.view)
     assert sorted(tree is not None for tree, _ in found) == [False, False, True]
     for tree, run in found:
@@ -269,7 +263,7 @@ def test_sync_is_of_devices_and_open_files(world):
 
 
 def test_what_was_written_by_mapping_is_synced_too(world):
-    opened = world.open(Memory())
+    opened = world.open(Told())
     pages = world.all.descriptors.pages(opened, True, True)
     world.all.descriptors.uses(0, opened)
     pages.fill(0, 10)
@@ -304,7 +298,7 @@ def mapped(world):
     """Gives an open file that a task has mapped and written to."""
 
     def make(*tids, slow=False):
-        opened = world.open(Memory(slow=slow))
+        opened = world.open(Told(slow=slow))
         pages = world.all.descriptors.pages(opened, True, True)
         pages.fill(0, 10)
         os.pwrite(pages.fd, b"MAPPED", 0)
@@ -393,7 +387,7 @@ def test_locks_end_with_their_process_but_not_by_exec(world):
 
 
 def test_a_mount_is_used_by_open_files_directories_and_programs(world):
-    opened = world.open(Memory())
+    opened = world.open(Told())
     mount = opened.mount
     other = world.view.mount("/vv", Tree())
     assert world.all.uses(mount)
@@ -410,6 +404,6 @@ def test_a_mount_is_used_by_open_files_directories_and_programs(world):
 
 
 def test_an_ioctl_may_change_what_goes_with_a_device(world):
-    opened = world.open(Memory())
+    opened = world.open(Told())
     world.all.device_changed(opened)
     assert world.loop.changed == [opened]

@@ -5,21 +5,10 @@ from __future__ import annotations
 
 import pytest
 
-from pyview.control import Later
 
-
-@pytest.fixture
-def ask(services, box):
-    def do(*words):
-        answer = services.dispatch(100, 0, words)
-        if isinstance(answer, Later):
-            got = []
-            answer.then(got.append)
-            (answer,) = got
-        return answer
-
-    assert do("insmod", "", box) == (0, "")
-    return do
+@pytest.fixture(autouse=True)
+def _a_type_of_trees(ask, box):
+    assert ask("insmod", "", box) == (0, "")
 
 
 def tree_class(services, core):
@@ -182,17 +171,9 @@ class Disks(Module):
 
 
 @pytest.fixture
-def disks(services, a_module):
-    def do(*words):
-        answer = services.dispatch(100, 0, words)
-        if isinstance(answer, Later):
-            got = []
-            answer.then(got.append)
-            (answer,) = got
-        return answer
-
-    assert do("insmod", "", a_module(DISKS, "disks")) == (0, "")
-    return do
+def disks(ask, a_module):
+    assert ask("insmod", "", a_module(DISKS, "disks")) == (0, "")
+    return ask
 
 
 def mounted(core):

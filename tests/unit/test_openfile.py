@@ -11,6 +11,7 @@ import zlib
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from memory import Memory
 
 from pyview.api import File, Tree, attributes, refuse
 from pyview.openfile import KEPT, LARGEST, O_PATH, Directory, OpenFile, completed
@@ -18,30 +19,6 @@ from pyview.pages import Pages
 from pyview.view import Mount
 
 NUMBERED = attributes(stat.S_IFREG | 0o644, ino=5, dev=6)
-
-
-class Memory(File):
-    """A file that is a bytearray."""
-
-    def __init__(self, data=b""):
-        self.data = bytearray(data)
-
-    def pread(self, size, offset):
-        return bytes(self.data[offset : offset + size])
-
-    def pwrite(self, data, offset):
-        self.data.extend(bytes(max(0, offset + len(data) - len(self.data))))
-        self.data[offset : offset + len(data)] = data
-        return len(data)
-
-    def size(self):
-        return len(self.data)
-
-    def truncate(self, size):
-        self.data[size:] = bytes(max(0, size - len(self.data)))
-
-    def fallocate(self, mode, offset, length):
-        self.data[offset : offset + length] = bytes(length)
 
 
 class Named(Tree):

@@ -11,8 +11,9 @@ import pytest
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
+from memory import Memory
 
-from pyview.api import File, Tree, attributes
+from pyview.api import Tree, attributes
 from pyview.openfile import OpenFile
 from pyview.pages import CHUNK, PAGE, Pages
 from pyview.view import Mount
@@ -20,33 +21,17 @@ from pyview.view import Mount
 MOST = 5 * PAGE
 
 
-class Memory(File):
-    """A file that is a bytearray, and counts how it is written."""
+class Written(Memory):
+    """Counts how it is written; it has room for `room` bytes."""
 
     def __init__(self, data):
-        self.data = bytearray(data)
+        super().__init__(data)
         self.writes = []
         self.room = 1 << 40
 
-    def pread(self, size, offset):
-        return bytes(self.data[offset : offset + size])
-
     def pwrite(self, data, offset):
         self.writes.append((offset, len(data)))
-        data = data[: max(0, self.room - offset)]
-        self.data.extend(bytes(max(0, offset + len(data) - len(self.data))))
-        self.data[offset : offset + len(data)] = data
-        return len(data)
-
-    def size(self):
-        return len(self.data)
-
-    def truncate(self, size):
-        self.data[size:] = bytes(max(0, size - len(self.data)))
-
-    def fallocate(self, mode, offset, length):
-        self.data.extend(bytes(max(0, offset + length - len(self.data))))
-        self.data[offset : offset + length] = bytes(length)
+        return super().pwrite(data[: max(0, self.room - offset)], offset)
 
 
 offsets = st.integers(0, MOST) | st.sampled_from([0, PAGE - 1, PAGE, PAGE + 1, 3 * PAGE])
@@ -60,7 +45,7 @@ class OnePicture(RuleBasedStateMachine):
     @initialize(size=st.integers(0, MOST))
     def opens(self, size):
         self.model = bytearray(i * 7 % 251 for i in range(size))
-        self.file = Memory(self.model)
+        self.file = Written(self.model)
         mount = Mount("/v", Tree(), 1, "none", "", "")
         self.opened = OpenFile(self.file, mount, "/x", "/v/x", os.O_RDWR, attributes(0o100644))
         self.pages = self.opened.pages = Pages(self.file)
@@ -133,7 +118,7 @@ TestOnePicture.settings = settings(max_examples=100, stateful_step_count=20, dea
 
 @pytest.fixture
 def pages():
-    made = Pages(Memory(bytes(range(256)) * 64))  # four pages
+    made = Pages(Written(bytes(range(256)) * 64))  # four pages
     yield made
     made.close()
 
@@ -191,7 +176,7 @@ def test_only_pages_that_differ_are_written_back(pages):
 
 
 def test_a_large_file_goes_in_pieces():
-    file = Memory(bytes(2 * CHUNK + 100))
+    file = Written(bytes(2 * CHUNK + 100))
     pages = Pages(file)
     try:
         pages.shared = True
@@ -217,7 +202,7 @@ def test_a_full_disk_is_ENOSPC(pages):
 
 
 def test_only_what_is_asked_for_is_looked_at():
-    class Counted(Memory):
+    class Counted(Written):
         def pread(self, size, offset):
             self.seen.append((offset, size))
             return super().pread(size, offset)

@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 import errno
-import select
 import threading
 
 import pytest
@@ -40,9 +39,7 @@ def waiting(world):
 
 def heard(world):
     """Hear of what other threads have done or want."""
-    fd = world.tracer.emulation.workers.fd
-    assert select.select([fd], [], [], LONG)[0]
-    return world.runs(world.stop(core.READY, tid=fd))
+    return world.runs(world.ready())
 
 
 def test_who_is_about_to_die_gets_an_answer_at_once(world, waiting):

@@ -8,20 +8,6 @@ import sys
 import pytest
 
 from pyview.api import Overlay
-from pyview.control import Later
-
-
-@pytest.fixture
-def ask(services):
-    def do(*words):
-        answer = services.dispatch(100, 0, words)
-        if isinstance(answer, Later):
-            got = []
-            answer.then(got.append)
-            (answer,) = got
-        return answer
-
-    return do
 
 
 def targets(core):

@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import errno
 import os
-import select
 import threading
 
 import pytest
@@ -201,34 +200,13 @@ def test_what_nobody_took_is_closed(world, opened, monkeypatch):
     assert opened.file.closed == 1
 
 
-def works(told, run):
-    """A handler that has something done."""
-
-    def handler(task):
-        try:
-            told.append((yield Work("file", run)))
-        except OSError as error:
-            told.append(error.errno)
-            raise
-        return Emulate(7)
-
-    return handler
-
-
-def ready(world):
-    """A stop that says that work is done, once it is."""
-    fd = world.tracer.emulation.workers.fd
-    assert select.select([fd], [], [], 20)[0]
-    return world.stop(core.READY, tid=fd)
-
-
 @pytest.mark.parametrize("kind", [core.NOTICE, core.TRACED])
 def test_a_slow_file_lets_only_its_caller_wait(world, kind):
     told = []
-    world.answers(works(told, lambda: "done"))
+    world.works(told, lambda: "done")
     assert world.runs(world.stop(kind)) == []
     assert world.tracer.busy_with(TID)
-    said = world.runs(ready(world))
+    said = world.runs(world.ready())
     assert told == ["done"]
     answered = [("reply", 4, 77, 7)] if kind == core.NOTICE else [("answer", TID, 7)]
     assert said[: len(answered)] == answered
@@ -241,23 +219,23 @@ def test_an_error_in_a_slow_file_is_the_callers(world):
         raise OSError(errno.ENOSPC, "full")
 
     told = []
-    world.answers(works(told, fails))
+    world.works(told, fails)
     world.runs(world.stop(core.NOTICE))
-    assert world.runs(ready(world)) == [("reply", 4, 77, -errno.ENOSPC)]
+    assert world.runs(world.ready()) == [("reply", 4, 77, -errno.ENOSPC)]
     assert told == [errno.ENOSPC]
 
 
 def test_who_dies_meanwhile_is_answered_no_more(world):
     go = threading.Event()
     told = []
-    world.answers(works(told, lambda: go.wait(20)))
+    world.works(told, lambda: go.wait(20))
     world.runs(world.stop(core.NOTICE))
     del world.records[TID]
     world.records[7] = world.task(7)
     world.runs(world.stop(core.DEAD))
     assert not world.tracer.busy_with(TID)
     go.set()
-    assert world.runs(ready(world)) == []
+    assert world.runs(world.ready()) == []
 
 
 def test_what_was_opened_for_the_dead_is_closed(world, opened):
@@ -270,7 +248,7 @@ def test_what_was_opened_for_the_dead_is_closed(world, opened):
     del world.records[TID]
     world.records[7] = world.task(7)
     world.runs(world.stop(core.DEAD))
-    world.runs(ready(world))
+    world.runs(world.ready())
     assert opened.file.closed == 1
 
 
@@ -378,7 +356,7 @@ def test_an_answer_to_work_that_goes_wrong_ends_its_task_alone(world, killed, mo
     monkeypatch.setattr(core, "let_run", fails)
     world.answers(handler)
     world.runs(world.stop(core.NOTICE))
-    world.runs(ready(world))
+    world.runs(world.ready())
     assert killed == [(TID, 9)]
 
 

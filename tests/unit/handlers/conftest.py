@@ -10,6 +10,7 @@ import os
 
 import pytest
 from playbook import Nobody
+from twins import Twins
 
 from pyview.api import Tree
 from pyview.modules.unreal import Emulated
@@ -60,6 +61,16 @@ def emulated(caller, view, top):
         pages.close()
     for opened in caller.objects.values():
         opened.file.close()
+
+
+@pytest.fixture
+def twins(tmp_path):
+    """An empty directory, and another one that is seen through a virtual tree."""
+    for name in ("plain", "shown"):
+        (tmp_path / name).mkdir()
+    made = Twins(str(tmp_path / "plain"), str(tmp_path / "shown"))
+    yield made
+    made.close()
 
 
 # -- overlays (test_overlays, test_claimed) -------------------------------------------------------

@@ -9,7 +9,6 @@ import struct
 
 import pytest
 from playbook import NOW, Nobody
-from twins import Twins
 
 from pyview.handlers import arguments
 from pyview.handlers.caller import AT_FDCWD
@@ -47,15 +46,6 @@ BAD = [
     ("setxattr", "@/x/y", "user.x", bytearray(1), 1, 4),
     ("lsetxattr", "@/x/y", "user.x", bytearray(1), 65537, 0),
 ]
-
-
-@pytest.fixture
-def twins(tmp_path):
-    for name in ("plain", "shown"):
-        (tmp_path / name).mkdir()
-    made = Twins(str(tmp_path / "plain"), str(tmp_path / "shown"))
-    yield made
-    made.close()
 
 
 @pytest.mark.parametrize("call", BAD, ids=lambda call: f"{call[0]}-{BAD.index(call)}")

@@ -9,7 +9,7 @@ import struct
 
 import pytest
 from playbook import play
-from twins import Fd, Twins
+from twins import Fd
 
 from pyview.handlers.beneath import BENEATH, IN_ROOT, NO_SYMLINKS, NO_XDEV
 from pyview.handlers.caller import AT_FDCWD
@@ -24,21 +24,17 @@ def how(flags=0, mode=0, resolve=0):
 
 
 @pytest.fixture
-def twins(tmp_path):
-    for name in ("plain", "shown"):
-        (tmp_path / name).mkdir()
-    made = Twins(str(tmp_path / "plain"), str(tmp_path / "shown"))
-    made.plant(
+def twins(twins):
+    twins.plant(
         {
             "file": b"0123456789", "dir": None, "dir/inner": b"inner", "dir/deep": None,
             "link": "file", "dir/up": "../file", "dir/out": "../../file", "dirs": "dir",
             "root": "/file", "loop": "loop", "none": "nothing", "slash": "dir/", "dir/top": "/",
         }
     )  # fmt: skip
-    made.open("@", os.O_RDONLY | os.O_DIRECTORY)
-    made.open("@/dir", os.O_RDONLY | os.O_DIRECTORY)
-    yield made
-    made.close()
+    twins.open("@", os.O_RDONLY | os.O_DIRECTORY)
+    twins.open("@/dir", os.O_RDONLY | os.O_DIRECTORY)
+    return twins
 
 
 def same(twins, fd, name, flags=0, resolve=0):

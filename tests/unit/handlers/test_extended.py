@@ -9,7 +9,7 @@ import struct
 
 import pytest
 from playbook import play
-from twins import Fd, Twins
+from twins import Fd
 
 from pyview.handlers.caller import AT_FDCWD
 from pyview.verdicts import Emulate
@@ -18,15 +18,11 @@ ZERO, TWO, EMPTY = Fd(0), Fd(1), 0x1000
 
 
 @pytest.fixture
-def twins(tmp_path):
-    for name in ("plain", "shown"):
-        (tmp_path / name).mkdir()
-    made = Twins(str(tmp_path / "plain"), str(tmp_path / "shown"))
-    made.plant({"file": b"0123456789", "dir": None})
-    made.open("@/file", os.O_RDWR)
-    made.open("@/dir", os.O_RDONLY | os.O_DIRECTORY)
-    yield made
-    made.close()
+def twins(twins):
+    twins.plant({"file": b"0123456789", "dir": None})
+    twins.open("@/file", os.O_RDWR)
+    twins.open("@/dir", os.O_RDONLY | os.O_DIRECTORY)
+    return twins
 
 
 def room(size):

@@ -10,7 +10,7 @@ import struct
 
 import pytest
 from playbook import Nobody, play
-from twins import Fd, Twins
+from twins import Fd
 
 from pyview.api import Device, File, Tree, attributes
 from pyview.api import refuse as error
@@ -26,13 +26,9 @@ DATA = bytes(range(256)) * 20  # more than a page
 
 
 @pytest.fixture
-def twins(tmp_path):
-    for name in ("plain", "shown"):
-        (tmp_path / name).mkdir()
-    made = Twins(str(tmp_path / "plain"), str(tmp_path / "shown"))
-    made.plant({"file": DATA, "dir": None, "link": "file"})
-    yield made
-    made.close()
+def twins(twins):
+    twins.plant({"file": DATA, "dir": None, "link": "file"})
+    return twins
 
 
 def room(size):

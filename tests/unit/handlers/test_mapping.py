@@ -8,9 +8,10 @@ import os
 import stat
 
 import pytest
+from memory import Memory
 from playbook import Nobody, play
 
-from pyview.api import File, Tree, attributes
+from pyview.api import Tree, attributes
 from pyview.api import refuse as error
 from pyview.openfile import O_PATH, OpenFile
 from pyview.pages import Pages, Part
@@ -23,21 +24,16 @@ SHARED, PRIVATE, VALIDATE, ANONYMOUS = 1, 2, 3, 0x20
 AT = 0x7F0000000000
 
 
-class Memory(File):
-    def __init__(self, data=b"0123456789" * 1000):
-        self.data = bytearray(data)
+class Read(Memory):
+    """Remembers what was read of it."""
+
+    def __init__(self):
+        super().__init__(b"0123456789" * 1000)
         self.reads = []
 
     def pread(self, size, offset):
         self.reads.append((offset, size))
-        return bytes(self.data[offset : offset + size])
-
-    def pwrite(self, data, offset):
-        self.data[offset : offset + len(data)] = data
-        return len(data)
-
-    def size(self):
-        return len(self.data)
+        return super().pread(size, offset)
 
 
 @pytest.fixture
@@ -49,7 +45,7 @@ def holding():
         caller = Nobody()
         mount = Mount("/o", Tree(), 1, "none", "", "")
         st = attributes(kind | 0o644, ino=1, dev=1)
-        caller.objects[5] = OpenFile(file or Memory(), mount, "/x", "/o/x", flags, st)
+        caller.objects[5] = OpenFile(file or Read(), mount, "/x", "/o/x", flags, st)
         callers.append(caller)
         return caller
 
@@ -139,7 +135,7 @@ def test_block_devices_are_mapped_too(holding):
 
 
 def test_a_file_that_cannot_be_read_is_EIO(holding):
-    class Broken(Memory):
+    class Broken(Read):
         def pread(self, size, offset):
             raise error(errno.EIO)
 
@@ -147,7 +143,7 @@ def test_a_file_that_cannot_be_read_is_EIO(holding):
 
 
 def test_a_slow_file_is_read_in_its_own_thread(holding):
-    class Slow(Memory):
+    class Slow(Read):
         slow = True
 
     _, asked = play(maps(holding(Slow())), 9, AT, 0)

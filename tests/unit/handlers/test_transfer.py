@@ -9,7 +9,7 @@ import struct
 
 import pytest
 from playbook import Nobody, play
-from twins import FIRST, Fd, Twins
+from twins import FIRST, Fd
 
 from pyview.handlers.vectors import CHUNK
 from pyview.openfile import O_PATH
@@ -21,13 +21,9 @@ DATA = bytes(range(250)) * 4
 
 
 @pytest.fixture
-def twins(tmp_path):
-    for name in ("plain", "shown"):
-        (tmp_path / name).mkdir()
-    made = Twins(str(tmp_path / "plain"), str(tmp_path / "shown"))
-    made.plant({"from": DATA, "to": b"", "dir": None})
-    yield made
-    made.close()
+def twins(twins):
+    twins.plant({"from": DATA, "to": b"", "dir": None})
+    return twins
 
 
 def at(offset):

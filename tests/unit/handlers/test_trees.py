@@ -47,13 +47,9 @@ WORDS = [f"@/{name}" for name in NAMES]
 
 
 @pytest.fixture
-def twins(tmp_path):
-    for name in ("plain", "shown"):
-        (tmp_path / name).mkdir()
-    made = Twins(str(tmp_path / "plain"), str(tmp_path / "shown"))
-    made.plant(PLAN)
-    yield made
-    made.close()
+def twins(twins):
+    twins.plant(PLAN)
+    return twins
 
 
 def each(tmp_path, calls):

@@ -119,6 +119,17 @@ def refusal(work) -> OSError | None:
     return None
 
 
+def changed(home: Path) -> tuple[Stage, Any]:
+    """A stage where plenty was done, and the host before it is committed."""
+    home.mkdir()
+    stage = Stage(home)
+    furnish(stage.host)
+    stage.start()
+    plenty(stage)
+    stage.ended()
+    return stage, picture(str(stage.host))
+
+
 PLACES = {
     "before a step is counted": (Journal, "_tick"),
     "before something is made": (Undo, "will_make"),
@@ -134,13 +145,7 @@ def killed_at(home: Path, place: str, at: int, monkeypatch) -> tuple[Stage, Any,
     """
     owner, name = PLACES[place]
     real, left = getattr(owner, name), [at]
-    home.mkdir()
-    stage = Stage(home)
-    furnish(stage.host)
-    stage.start()
-    plenty(stage)
-    stage.ended()
-    before = picture(str(stage.host))
+    stage, before = changed(home)
 
     def deadly(*words, **more):
         if not left[0]:
@@ -196,13 +201,7 @@ def test_when_a_step_fails_nothing_was_done(tmp_path, owner, name, monkeypatch):
     failed = 0
     for at in range(100):
         home = tmp_path / str(at)
-        home.mkdir()
-        stage = Stage(home)
-        furnish(stage.host)
-        stage.start()
-        plenty(stage)
-        stage.ended()
-        before = picture(str(stage.host))
+        stage, before = changed(home)
         countdown = [at]
 
         def failing(*words, real=real, countdown=countdown, **more):

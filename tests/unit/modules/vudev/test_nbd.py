@@ -24,6 +24,7 @@ from nbdserver import (
     SEND_FUA,
     SEND_TRIM,
     SEND_WRITE_ZEROES,
+    SIZE,
     TRIM,
     WRITE,
     WRITE_ZEROES,
@@ -36,22 +37,8 @@ from pyview.modules.vudev import nbd
 from pyview.modules.vudev.nbd import Nbd, apart
 from pyview.modules.vudev.nbdlink import Request
 
-SIZE = 1 << 20
 KEEP_SIZE, PUNCH_HOLE, NO_HIDE_STALE, ZERO_RANGE = 1, 2, 4, 16
 GREETED = 28  # bytes to the server until a client of the unnamed export is through
-
-
-@pytest.fixture
-def serve(tmp_path):
-    servers = []
-
-    def start(size=SIZE, **options):
-        servers.append(Server(str(tmp_path / f"s{len(servers)}"), size, **options))
-        return servers[-1]
-
-    yield start
-    for server in servers:
-        server.__exit__()
 
 
 @pytest.fixture

@@ -11,7 +11,7 @@ import time
 
 import nbdserver
 import pytest
-from nbdserver import ALL, Server
+from nbdserver import ALL, SIZE
 
 from pyview.modules.vudev.nbdlink import (
     FLUSH,
@@ -23,22 +23,6 @@ from pyview.modules.vudev.nbdlink import (
     Lost,
     Request,
 )
-
-SIZE = 1 << 20
-
-
-@pytest.fixture
-def serve(tmp_path):
-    """A server; ended with the test."""
-    servers = []
-
-    def start(size=SIZE, **options):
-        servers.append(Server(str(tmp_path / f"s{len(servers)}"), size, **options))
-        return servers[-1]
-
-    yield start
-    for server in servers:
-        server.__exit__()
 
 
 @pytest.fixture
