@@ -63,6 +63,23 @@ def world(request: pytest.FixtureRequest, worlds: dict[str, World]) -> World:
     return worlds[request.param]
 
 
+@pytest.fixture
+def view(worlds: dict[str, World]) -> World:
+    """A view with nothing loaded; `pyview` and the vu_* commands are on PATH there."""
+    return worlds["view"]
+
+
+@pytest.fixture
+def room(tmp_path: Path) -> Path:
+    """An upper directory `up`, and `low` with a few files."""
+    for name in ("up", "low/d", "low/e/f"):
+        (tmp_path / name).mkdir(parents=True)
+    (tmp_path / "low/a").write_text("A\n")
+    (tmp_path / "low/d/x").write_text("X\n")
+    (tmp_path / "low/e/f/y").write_text("Y\n")
+    return tmp_path
+
+
 @pytest.fixture(scope="session")
 def native(worlds: dict[str, World]) -> World:
     """The oracle."""

@@ -15,12 +15,6 @@ NONE = "test ! -e /unreal"
 
 
 @pytest.fixture
-def view(worlds: dict[str, World]) -> World:
-    """A view with nothing loaded; `pyview` and the vu_* commands are on PATH there."""
-    return worlds["view"]
-
-
-@pytest.fixture
 def loaded(worlds: dict[str, World]) -> World:
     """A view with unreal."""
     return worlds["loaded"]

@@ -98,12 +98,6 @@ print(os.strerror(ctypes.get_errno()), os.pread(fd, 99, 0))
 
 
 @pytest.fixture
-def view(worlds) -> World:
-    """A view with nothing loaded."""
-    return worlds["view"]
-
-
-@pytest.fixture
 def room(tmp_path):
     """`up`, `low` with a few files, and `copy`, the same files again."""
     (tmp_path / "up").mkdir()
