@@ -13,6 +13,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from worlds.disks import MKE2FS, SAME, make
 from worlds.world import World, all_worlds
 
 GUESTS = Path(__file__).parent.parent / "guests"
@@ -129,3 +130,34 @@ def passes(world: World, guest: Guest, tmp_path: Path) -> Callable[..., None]:
         world.expect(done)
 
     return check
+
+
+@pytest.fixture
+def devices(worlds, tmp_path):
+    """devices(SCRIPT): run it, in an empty directory, in a view that has vudev; what it printed."""
+
+    def run(script, *, status=0, **options):
+        text = f"exec 2>&1; vu_insmod vudev || exit; {script}"
+        done = worlds["view"].run(text, cwd=tmp_path, env=SAME, check=False, **options)
+        worlds["view"].expect(done, status)
+        return done.stdout
+
+    return run
+
+
+@pytest.fixture
+def outside(native, tmp_path):
+    """outside(SCRIPT): the same without a view."""
+    return lambda script, **options: (
+        native.run(f"exec 2>&1; {script}", cwd=tmp_path, env=SAME, **options).stdout
+    )
+
+
+@pytest.fixture
+def root_fs(outside, tmp_path):
+    """An image with a file system that holds `hello`; nobody may write to it."""
+    (tmp_path / "top").mkdir()
+    (tmp_path / "top" / "hello").write_text("hello\n")
+    make(tmp_path / "root_fs", 32 << 20)
+    outside(f"{MKE2FS} -d top root_fs && chmod 444 root_fs")
+    return tmp_path / "root_fs"

@@ -10,17 +10,13 @@ import os
 import random
 import re
 import shlex
-import signal
 import subprocess
 import sys
 
 import pytest
 from worlds.conftest import GUESTS
-from worlds.world import core_of, kill_all, marked
+from worlds.disks import E2FS, MKE2FS, SAME, UUID, make, piece
 
-UUID = "8f8b2d8e-0000-4000-8000-123456789abc"
-SAME = {"E2FSPROGS_FAKE_TIME": "1600000000", "UUID": UUID}
-MKE2FS = f"mke2fs -q -F -t ext4 -U {UUID} -E hash_seed={UUID},nodiscard"
 TABLE = """label: dos
 label-id: 0x12345678
 start=2048,size=40960,type=83
@@ -29,41 +25,11 @@ start=63488,type=5
 start=65536,size=16384,type=82
 start=83968,type=83
 """
-E2FS = ("mke2fs", "e2fsck", "debugfs")
 
 
 @pytest.fixture
-def view(worlds, tmp_path):
-    """view(SCRIPT): run it in a view that has vudev, in an empty directory; all that it printed."""
-
-    def run(script, *, status=0, **options):
-        text = f"exec 2>&1; vu_insmod vudev || exit; {script}"
-        done = worlds["view"].run(text, cwd=tmp_path, env=SAME, check=False, **options)
-        worlds["view"].expect(done, status)
-        return done.stdout
-
-    return run
-
-
-@pytest.fixture
-def outside(native, tmp_path):
-    """outside(SCRIPT): the same without a view."""
-    return lambda script, **options: (
-        native.run(f"exec 2>&1; {script}", cwd=tmp_path, env=SAME, **options).stdout
-    )
-
-
-def make(path, size):
-    with open(path, "wb") as file:
-        file.truncate(size)
-    return path
-
-
-def piece(path, start, sectors):
-    """Bytes of a file, in sectors of 512 bytes."""
-    with open(path, "rb") as file:
-        file.seek(start * 512)
-        return file.read(sectors * 512)
+def view(devices):
+    return devices
 
 
 def entries(dump):
@@ -201,111 +167,6 @@ def test_what_looks_at_disks_sees_one(view, outside, tmp_path):
     ]  # fmt: skip
     assert stat.splitlines() == ["block special file 3:0 0", "block special file 3:1 0"]
     assert "Pass 5" in fsck
-
-
-# -- UML's disks -------------------------------------------------------------------------------
-@pytest.fixture
-def root_fs(outside, tmp_path):
-    """An image with a file system that holds `hello`; nobody may write to it."""
-    (tmp_path / "top").mkdir()
-    (tmp_path / "top" / "hello").write_text("hello\n")
-    make(tmp_path / "root_fs", 32 << 20)
-    outside(f"{MKE2FS} -d top root_fs && chmod 444 root_fs")
-    return tmp_path / "root_fs"
-
-
-@pytest.mark.needs(*E2FS, "uml_moo")
-def test_two_views_share_an_image_each_with_a_cow_file_of_its_own(
-    worlds, outside, root_fs, tmp_path
-):
-    before = root_fs.read_bytes()
-    script = """
-        exec 2>&1; vu_insmod vudev && mount -t vudevubd -o cow=$0.cow root_fs /dev/ubda || exit
-        echo "of $0" >$0.txt && debugfs -w -R "write $0.txt $0" /dev/ubda
-        echo ready; read go
-        debugfs -R 'ls -p' /dev/ubda; umount /dev/ubda && echo flushed
-    """
-    names = ("one", "two")
-    with (
-        worlds["view"].start(["sh", "-c", script, "one"], cwd=tmp_path) as one,
-        worlds["view"].start(["sh", "-c", script, "two"], cwd=tmp_path) as two,
-    ):
-        for process in (one, two):
-            assert "ready\n" in iter(process.stdout.readline, "")
-        for process, name, other in ((one, *names), (two, *names[::-1])):
-            said, _ = process.communicate("\n", 20)
-            assert f"/{name}/" in said
-            assert f"/{other}/" not in said
-            assert said.endswith("flushed\n")
-    for name in names:
-        said = outside(f"""
-            uml_moo -b root_fs {name}.cow theirs && vu_moo -b root_fs {name}.cow ours &&
-            cmp theirs ours && e2fsck -fn theirs && debugfs -R 'cat {name}' theirs
-            rm theirs ours
-        """)
-        assert f"of {name}\n" in said
-    assert root_fs.read_bytes() == before
-
-
-@pytest.mark.needs("uml_mkcow", "uml_moo", "cmp")
-def test_cow_files_are_umls_own_in_a_view_and_outside(view, outside, root_fs):
-    script = """
-        uml_mkcow theirs.cow root_fs && vu_mkcow ours.cow root_fs && cmp theirs.cow ours.cow &&
-        uml_moo theirs.cow theirs && vu_moo ours.cow ours && cmp theirs ours && cmp ours root_fs &&
-        rm ours theirs ours.cow theirs.cow && echo same
-    """
-    assert outside(script).endswith("same\n")
-    assert view(script).endswith("same\n")
-
-
-@pytest.mark.limit(80)
-@pytest.mark.needs(*E2FS, "uml_moo")
-@pytest.mark.parametrize("seed", range(4))
-def test_a_core_that_is_killed_loses_nothing_that_was_synced(
-    worlds, outside, root_fs, tmp_path, seed
-):
-    """debugfs syncs what it writes before it ends; what it had told of by then must be there."""
-    script = """
-        exec 2>&1; vu_insmod vudev && mount -t vudevubd -o cow=my.cow root_fs /dev/ubda || exit
-        i=0; while :; do
-            i=$((i + 1)); head -c $((i * 4999)) /dev/zero | tr '\\0' x >file
-            debugfs -w -R "write file f$i" /dev/ubda >/dev/null 2>&1 && echo "did $i"
-        done
-    """
-    chance = random.Random(seed)
-    wanted, delay = chance.randrange(1, 6), chance.random() * 0.05
-    world = worlds["view"]
-    mark = world.mark()
-    with world.start(script, cwd=tmp_path, mark=mark) as process:
-        told = []
-        for line in iter(process.stdout.readline, ""):
-            told.append(line)
-            if line == f"did {wanted}\n":
-                break
-        assert told[-1:] == [f"did {wanted}\n"], told
-        core = next(filter(None, map(core_of, marked(mark))))
-        pidfd = os.pidfd_open(core)
-        try:
-            try:
-                process.wait(delay)
-            except subprocess.TimeoutExpired:
-                pass
-            signal.pidfd_send_signal(pidfd, signal.SIGKILL)
-        finally:
-            os.close(pidfd)
-        rest = process.communicate(timeout=20)[0]
-        kill_all(process, mark)
-    told += rest.splitlines(keepends=True)
-    last = max(int(n) for line in told for n in re.findall(r"did (\d+)\n", line))
-    said = outside(f"""
-        uml_moo -b root_fs my.cow theirs && vu_moo -b root_fs my.cow ours && cmp theirs ours || exit
-        e2fsck -fy theirs; test $? -le 1 && e2fsck -fn theirs || exit
-        for i in $(seq {last}); do debugfs -R "cat f$i" theirs 2>/dev/null | tr -d x | wc -c; done
-        for i in $(seq {last}); do debugfs -R "stat f$i" theirs 2>/dev/null | grep ^User; done
-    """)
-    sizes = [int(n) for n in re.findall(r"^User:.* Size: (\d+)", said, re.MULTILINE)]
-    assert sizes == [i * 4999 for i in range(1, last + 1)], said
-    assert said.split("\nUser")[0].split()[-last:] == ["0"] * last, said
 
 
 # -- what C answers itself ----------------------------------------------------------------------
