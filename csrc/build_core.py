@@ -103,4 +103,5 @@ ffi.set_source(
     include_dirs=["csrc"],
     depends=["csrc/pyview.h", "csrc/build_core.py", "pyview/syscalls.py"],
     extra_compile_args=["-std=gnu11", "-O2", "-Wall", "-Wextra", "-Wshadow", "-Wconversion"],
+    extra_link_args=["-Wl,-e,pv_window_start"],  # it is executed, too: csrc/window.c
 )

@@ -218,6 +218,9 @@ int pv_dispatch_traced(struct pv_task *t, struct pv_stop *s)
 	case SYS_wait4:
 	case SYS_waitid:
 		return PV_TO_PYTHON;
+	case SYS_setrlimit:          /* of the size of files: devices have none */
+	case SYS_prlimit64:
+		return PV_TO_PYTHON;
 	case SYS_io_submit:          /* its descriptors are in memory */
 		return PV_TO_PYTHON;
 	case SYS_munmap:

@@ -221,7 +221,7 @@ int pv_linear_call(struct pv_task *t, struct pv_stop *s, int64_t *value)
 	if (s->nr != SYS_lseek && (s->args[2] > USER_END || s->args[1] > USER_END - s->args[2] ||
 	                           (positioned && (int64_t)s->args[3] < 0)))
 		return PV_TO_PYTHON;     /* EFAULT, EINVAL */
-	if (s->object & PV_IS_DIRECT)
+	if (l->native)
 		return direct_call(t, s, l);
 	switch (s->nr) {
 	case SYS_read:

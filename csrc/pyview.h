@@ -133,7 +133,9 @@ struct pv_task {
 	uint8_t filtered;    /* runs under the path tier's filter */
 	uint8_t messages;    /* stops for messages too */
 	uint8_t descriptors; /* stops for calls with a descriptor: it had an emulated one */
-	uint8_t direct;      /* stops for such calls but reading: it had a direct one */
+	uint8_t direct;      /* stops for such calls, but not within its reach: pyview/reach.py */
+	uint8_t windowed;    /* which are pread64 and pwrite64 alone */
+	uint64_t reads_below, writes_below;  /* and offsets below these */
 	uint8_t began;       /* its listener call was run and has just been interrupted */
 	uint8_t layered;     /* stops for calls that ask a descriptor's file: an overlay is there */
 	uint8_t mapping;     /* stops for munmap and its like: it had an emulated file mapped */
@@ -301,6 +303,7 @@ struct pv_linear {           /* an open file */
 	struct pv_extents *extents;  /* where the bytes lie, from `start` on; NULL: one after the other */
 	char *text;          /* all of the bytes, or NULL */
 	int flags;           /* what F_GETFL says; -1: Python knows */
+	int native;          /* its descriptors are the kernel's own of `fd`'s file */
 	int syncs;           /* fsync(2) of `fd` is that of the file */
 	int looks;           /* `stat` is what fstat(2) says */
 	unsigned char stat[144];     /* struct stat */
@@ -333,6 +336,15 @@ int64_t pv_extents_read(struct pv_extents *extents, int tid, uint64_t addr, int6
                         uint64_t left);
 int64_t pv_extents_write(struct pv_extents *extents, int tid, uint64_t addr, int64_t at,
                          uint64_t left);
+
+/* ---- window.c: processes whose memory shows bytes of files ---- */
+struct pv_window { int pid, fd; };   /* the process, and the socket by which it is told */
+enum { PV_WINDOW_WRITES = 1, PV_WINDOW_NOTHING = 2 };
+int pv_window_new(struct pv_window *window);
+int pv_window_show(const struct pv_window *window, uint64_t at, uint64_t length, int fd,
+                   int64_t start, int what);
+int pv_window_has_ended(const struct pv_window *window);
+void pv_window_end(struct pv_window *window);
 
 /* ---- layers.c: what overlays have touched ---- */
 struct pv_layer *pv_layer_new(void);
@@ -437,6 +449,12 @@ struct pv_shape {
 };
 struct pv_shape pv_look(const struct pv_view *v, const char *path);
 int pv_names_mount(const struct pv_view *v, const char *path);
+
+/* The first of window.c's own calls, and how it makes them: no library can be called there. */
+__attribute__((visibility("hidden"))) void pv_window_start(void);
+__attribute__((visibility("hidden"))) void pv_window_serve(void);
+__attribute__((visibility("hidden"))) int64_t pv_raw(int64_t nr, uint64_t a, uint64_t b, uint64_t c,
+                                                     uint64_t d, uint64_t e, uint64_t f);
 
 /* rings.c */
 enum { PV_CHILD = 1, PV_KNOCK = 2 };

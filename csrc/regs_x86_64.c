@@ -105,3 +105,26 @@ uint64_t pv_call_site(int tid)
 	close(fd);
 	return base && at ? base + at : 0;
 }
+
+/* A call of our own, without a library: syscall(2), errno as in the kernel. */
+int64_t pv_raw(int64_t nr, uint64_t a, uint64_t b, uint64_t c, uint64_t d, uint64_t e, uint64_t f)
+{
+	register uint64_t r10 __asm__("r10") = d, r8 __asm__("r8") = e, r9 __asm__("r9") = f;
+	int64_t value;
+
+	__asm__ volatile("syscall"
+	                 : "=a"(value)
+	                 : "a"(nr), "D"(a), "S"(b), "d"(c), "r"(r10), "r"(r8), "r"(r9)
+	                 : "rcx", "r11", "memory");
+	return value;
+}
+
+/* Where the object begins that is executed as a program (window.c): nobody has aligned the stack. */
+__asm__(".globl pv_window_start\n"
+        ".hidden pv_window_start\n"
+        ".type pv_window_start, @function\n"
+        "pv_window_start:\n"
+        "\txor %ebp, %ebp\n"
+        "\tand $-16, %rsp\n"
+        "\tcall pv_window_serve\n"
+        "\thlt\n");

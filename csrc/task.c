@@ -140,6 +140,9 @@ void pv_task_inherit(struct pv_task *child, struct pv_task *parent)
 	child->messages = parent->messages;
 	child->descriptors = parent->descriptors;
 	child->direct = parent->direct;
+	child->windowed = parent->windowed;
+	child->reads_below = parent->reads_below;
+	child->writes_below = parent->writes_below;
 	child->mapping = parent->mapping;
 	child->watching = parent->watching;
 	child->closing = parent->closing;
@@ -194,6 +197,9 @@ void pv_task_exec(struct pv_task *t, int old, int *maps)
 		t->messages = o->messages;
 		t->descriptors = o->descriptors;
 		t->direct = o->direct;
+		t->windowed = o->windowed;
+		t->reads_below = o->reads_below;
+		t->writes_below = o->writes_below;
 		t->mapping = o->mapping;
 		t->watching = o->watching;
 		t->closing = o->closing;

@@ -21,8 +21,10 @@ from pyview.procedures import (
     asleep,
     named,
     redirected,
+    skipped,
     stopped_by_us,
 )
+from pyview.reach import NOTHING
 from pyview.stack import is_narrow, rename_on_stack
 from pyview.task import Task
 from pyview.tracees import Tracees
@@ -99,7 +101,10 @@ class Asking(Tracees):
     def _prepared(self, stop: Stop, prepare: Callable[[int], Procedure]) -> Procedure:
         """Make a process ready for what its call will get; it then comes again."""
         tid, number = int(stop.tid), int(stop.nr)
-        yield from stopped_by_us(tid, stop.listener, stop.id)
+        if stop.listener < 0:
+            yield from skipped(tid)
+        else:
+            yield from stopped_by_us(tid, stop.listener, stop.id)
         regs = core.registers(tid)
         try:
             yield from prepare(tid)
@@ -180,7 +185,7 @@ class Asking(Tracees):
         elif isinstance(request, Receives):
             record = core.task(tid)
             if record is not None and core.emulated(record, request.fd):
-                yield from self._installer.stop_for_descriptors(tid)
+                yield from self._installer.stop_beyond(tid, NOTHING)
 
     def _worked(self, tid: int, work: Work) -> Generator[Step, Any, tuple[Any, Any]]:
         """Have something done in a slow file's thread while the task stays stopped."""

@@ -446,6 +446,40 @@ NULL = ffi.NULL
 READS, WRITES, ENDLESS = lib.PV_READS, lib.PV_WRITES, lib.PV_ENDLESS
 
 
+class Window:
+    """A process whose memory shows bytes of files at addresses of one's choice: csrc/window.c.
+
+    pid  the process
+    fd   is readable, and rings, when it has ended
+    """
+
+    def __init__(self) -> None:
+        """Errors: those of execve(2), EAGAIN, EMFILE."""
+        self._one = ffi.new("struct pv_window *")
+        _checked(lib.pv_window_new(self._one))
+        self.pid, self.fd = int(self._one.pid), int(self._one.fd)
+
+    def show(self, at: int, length: int, fd: int, start: int, writes: bool) -> None:
+        """Bytes of the core's `fd` from `start` on; -1: zeroes.  Whole pages.
+
+        Errors: those of mmap(2), EPIPE when it has ended.
+        """
+        what = lib.PV_WINDOW_WRITES if writes else 0
+        _checked(lib.pv_window_show(self._one, at, length, fd, start, what))
+
+    def clear(self, at: int, length: int) -> None:
+        """Nothing: who reads there gets EIO."""
+        _checked(lib.pv_window_show(self._one, at, length, -1, 0, lib.PV_WINDOW_NOTHING))
+
+    def has_ended(self) -> bool:
+        """Whether somebody has killed it."""
+        return bool(lib.pv_window_has_ended(self._one))
+
+    def end(self) -> None:
+        """It is no longer needed."""
+        lib.pv_window_end(self._one)
+
+
 def mark(fd: int, domain: int) -> None:
     """Let the open file behind the core's `fd` remember its domain."""
     if lib.pv_mark(fd, domain) == -errno.EBADF:

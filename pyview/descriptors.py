@@ -18,16 +18,20 @@ import select
 import stat
 from collections.abc import Callable, Iterator
 from functools import partial
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from pyview import core
 from pyview.api import Device, File, Linear, Tree, refuse
 from pyview.linear import InC
 from pyview.locks import EVERYTHING, LOCKS
-from pyview.openfile import O_PATH, KernelPosition, OpenFile
+from pyview.openfile import KernelPosition, OpenFile, Position
 from pyview.pages import Area, Pages, Part
 from pyview.paths import Found
+from pyview.reach import NOTHING, Reach
 from pyview.view import covers as _covers
+
+if TYPE_CHECKING:
+    from pyview.windows import Windows
 
 REMEMBERED = 4096  # names of files that have been mapped
 PLACEHOLDER = b"\0"
@@ -68,6 +72,13 @@ def name_of(fd: int) -> str:
     return f"/proc/{os.getpid()}/fd/{fd}"
 
 
+def _watch_ringing(fd: int, on: int = 1) -> None:
+    """Have the core look at a socket that rings itself; 0: no longer."""
+    if on:
+        core.rings(fd)
+    core.watch_rung(fd, on)
+
+
 class Descriptors:
     """The open files that tasks have, and what they have mapped of them."""
 
@@ -88,6 +99,8 @@ class Descriptors:
         self._most = resource.getrlimit(resource.RLIMIT_NOFILE)[0] - RESERVED
         self._by_object: dict[int, OpenFile] = {}
         self._direct: dict[int, tuple[int, int]] = {}  # what it is known by -> image, byte locked
+        self.windows: Windows | None = None
+        self._unshown: set[tuple[int, int]] = set()  # devices that can't have windows
         self._images: dict[tuple[int, int], str] = {}  # device and inode -> the name of the device
         self._ends: dict[int, tuple[int, OpenFile]] = {}  # the core's end -> (inode, open file)
         self._mapped: dict[tuple[int, int], Pages] = {}  # shared, by the file's key
@@ -128,66 +141,122 @@ class Descriptors:
         self.in_c.tell(inode, opened)
         return fd
 
-    def would_be_direct(self, tree: Tree) -> bool:
-        """Whether who opens a tree's root gets a direct descriptor, in all likelihood."""
+    def reach_of(self, tree: Tree, flags: int, tid: int) -> Reach:
+        """What who opens a tree's root needs no stop for, in all likelihood."""
         if not isinstance(tree, Device):
-            return False
-        try:
-            return self._whole(tree) is not None and stat.S_ISBLK(tree.lstat("/").st_mode)
-        except BaseException as error:  # the module's edge: the core goes on
-            self._mistake("lstat", error)
-            return False
+            return NOTHING
+        block = self._said("lstat", lambda: stat.S_ISBLK(tree.lstat("/").st_mode))
+        return self._reach(tree, flags, tid) if block else NOTHING
 
-    def _whole(self, file: File) -> Linear | None:
+    def _reach(self, file: File, flags: int, tid: int) -> Reach:
+        """The same of a file that a task has opened."""
         from pyview import direct  # only those who have a device need it
 
-        try:
-            return direct.whole(file)
-        except BaseException as error:  # the module's edge: the core goes on
-            self._mistake("linear", error)
-            return None
+        reach = self._said("linear", partial(direct.reach, file, flags))
+        if reach is None:
+            return NOTHING
+        limit = resource.prlimit(tid, resource.RLIMIT_FSIZE)[0]
+        if limit != resource.RLIM_INFINITY and not reach.windowed and flags & os.O_ACCMODE:
+            return reach._replace(writes=0)  # the limit is for files: to the kernel it is one
+        return reach
 
-    def give_direct(self, opened: OpenFile) -> int:
+    def give_native(self, opened: OpenFile, record: Any) -> int:
         """The same, of the kernel's own open file; -1 when that can't be."""
-        if opened.kind != stat.S_IFBLK or opened.polls or opened.key in self._mapped:
+        if opened.kind != stat.S_IFBLK or opened.polls:
             return -1
-        found = None if opened.flags & O_PATH else self._whole(opened.file)
-        if found is None or opened.flags & os.O_ACCMODE == os.O_ACCMODE:
+        reach = self._reach(opened.file, opened.flags, record.tid)
+        if reach == NOTHING or not reach.of(record):
             return -1
-        from pyview import direct
-
         try:
-            fd, byte = direct.reopened(found, opened.flags)
+            if not reach.windowed:
+                return -1 if opened.key in self._mapped else self._give_direct(opened)
+            return -1 if record.descriptors else self._give_window(opened)
         except OSError:
             return -1
+
+    def _give_direct(self, opened: OpenFile) -> int:
+        from pyview import direct
+
+        found = direct.whole(opened.file)
+        assert found is not None
+        fd, byte = direct.reopened(f"/proc/self/fd/{found.fd}", opened.flags)
+        opened.direct = True
+        opened.at = KernelPosition()
+        self._marked(opened, fd, found.fd, byte)
+        self.shows_image(found.fd, opened.name)
+        return fd
+
+    def _give_window(self, opened: OpenFile) -> int:
+        if self.windows is None:
+            from pyview.windows import Windows
+
+            self.windows = Windows(_watch_ringing, self._mapped.get)
+        if opened.key in self._unshown:
+            return -1
+        try:
+            fd, byte, window = self.windows.open(opened)
+        except OSError:
+            self._unshown.add(opened.key)  # it won't be possible later, either
+            raise
+        try:
+            known = self._marked(opened, fd, window.mem, byte)
+        except OSError:
+            self.windows.closed(opened.key, 0)
+            raise
+        window.users.add(known)
+        if window.found.of is not None:
+            self.in_c.hears(known, window.found.of, opened.key, window.moved)
+        return fd
+
+    def _marked(self, opened: OpenFile, fd: int, mine: int, byte: int) -> int:
+        """What a new descriptor of the kernel's is known by.  Errors: ENOSPC, and it is closed."""
         try:
             known = core.mark_direct(fd)
         except OSError:
             os.close(fd)
-            return -1
-        opened.at, opened.direct = KernelPosition(), True
+            opened.direct, opened.at = False, Position()
+            raise
         self._by_object[known] = opened
-        self._direct[known] = found.fd, byte
-        st = os.fstat(fd)
-        self._images[st.st_dev, st.st_ino] = opened.name
+        self._direct[known] = mine, byte
         self.in_c.tell(known, opened)
-        return fd
+        return known
+
+    def shows_image(self, fd: int, name: str) -> None:
+        """Who maps the file that the core has open as `fd` has mapped this device."""
+        st = os.fstat(fd)
+        self._images[st.st_dev, st.st_ino] = name
+
+    def image_of(self, opened: OpenFile) -> Linear | None:
+        """Where a block device's bytes are, if that can be mapped in its place."""
+        if opened.kind != stat.S_IFBLK or opened.file.slow or opened.key in self._mapped:
+            return None
+        from pyview import direct
+
+        found = self._asked(opened, "linear", partial(direct.image, opened.file))
+        if found is not None:
+            self.shows_image(found.fd, opened.name)
+        return found
 
     def image_name(self, device: int, inode: int) -> str | None:
         """The name of the device that a file is the image of, when it has been opened directly."""
         return self._images.get((device, inode))
 
     def refresh(self) -> None:
-        """What C may read and write itself is another now."""
+        """What C may read and write itself, and what windows show, is another now."""
         for inode, opened in self._by_object.items():
             self.in_c.tell(inode, opened)
+        if self.windows is not None:
+            self._said("linear", self.windows.refresh)
 
     def _asked(self, opened: OpenFile, what: str, question: Callable[[], Answer]) -> Answer | None:
         """What a file says of itself; None when its author made a mistake, which is logged."""
+        return self._said(f"{opened.name}: {what}", question)
+
+    def _said(self, what: str, question: Callable[[], Answer]) -> Answer | None:
         try:
             return question()
         except BaseException as error:  # the module's edge: the core goes on
-            self._mistake(f"{opened.name}: {what}", error)
+            self._mistake(what, error)
             return None
 
     def show_ready(self, opened: OpenFile) -> bool:
@@ -243,6 +312,8 @@ class Descriptors:
 
     def _closed(self, known: int, opened: OpenFile) -> None:
         """Nobody has an open file any more."""
+        if self.windows is not None:
+            self.windows.closed(opened.key, known)
         self.in_c.closed(known, opened)
         del self._by_object[known]
         for key in LOCKS.forget(("file", id(opened))):
@@ -272,6 +343,8 @@ class Descriptors:
             pages = Pages(opened.file)
             if shared:
                 self._mapped[opened.key] = pages
+                if self.windows is not None:
+                    pages.told = partial(self.windows.filled, opened.key, pages)
                 for other in self.opened():
                     if other.key == opened.key:
                         other.pages = pages
@@ -308,6 +381,10 @@ class Descriptors:
             maps = max(self._users, default=0) + 1
         self._users.setdefault(maps, set())
         return maps
+
+    def lost(self, fd: int) -> bool | None:
+        """Whether a process that ended, which the core's `fd` tells, is needed; None: none did."""
+        return None if self.windows is None else self.windows.lost(fd)
 
     def inodes(self, maps: int) -> dict[int, tuple[int, int]]:
         """The memfds that may be mapped: inode -> the file's key."""
@@ -351,6 +428,8 @@ class Descriptors:
                     if other.key == key:
                         other.pages = None
                 self.refresh()
+                if self.windows is not None:
+                    self._said("extents", partial(self.windows.show, key))
                 pages.close()
                 for opened in self._ended.pop(key, ()):
                     self._tell(opened)

@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Direct descriptors: of a whole block device, the kernel's own open file of the image.
+"""Descriptors of block devices that are the kernel's own open files: direct ones, and windows.
 
-What is read, mapped or synchronized then costs what it costs on the image itself.  What could tell
-the difference, or write past the device's end, stops as on any other emulated descriptor.
+A direct one is the image of a whole device.  What is read, mapped, synchronized, or written within
+the device then costs what it costs on the image itself.  What could tell the difference stops as on
+any other emulated descriptor.  Of windows: pyview/windows.py.
 
 The core keeps no copy, so it hears nothing of the last close.  A lock on a byte that no file has
 tells whether the open file is still there: it goes with it (fcntl(2), F_OFD_SETLK).
@@ -15,12 +16,17 @@ import os
 import random
 import stat
 import struct
+from functools import cache
 
 from pyview.api import File, Linear
 from pyview.kernel import BEYOND
+from pyview.openfile import O_PATH
+from pyview.pages import PAGE, rounded
+from pyview.reach import CHUNK, EVERYWHERE, NOTHING, Reach
 
 _FLOCK = struct.Struct("=hh4xqqi4x")
 _SYNC = os.O_SYNC | os.O_DSYNC
+HIGHEST = 1 << 46  # bytes: what addresses a process has free at least
 
 
 def whole(file: File) -> Linear | None:
@@ -32,18 +38,93 @@ def whole(file: File) -> Linear | None:
     return found if stat.S_ISREG(st.st_mode) and st.st_size == found.size else None
 
 
-def reopened(found: Linear, flags: int) -> tuple[int, int]:
-    """The file once more, as `flags` (O_*) want it: a descriptor of the core, the byte it locks.
+def in_pages(found: Linear) -> bool:
+    """Whether bytes are whole pages of a regular file, which can be mapped in their place."""
+    return (
+        found.of is None
+        and found.size > 0
+        and not (found.start | found.size) % PAGE
+        and stat.S_ISREG(os.fstat(found.fd).st_mode)
+    )
 
+
+def image(file: File) -> Linear | None:
+    """Where a file's bytes are, when those can be mapped in its place; else None."""
+    found = file.linear()
+    return found if found is not None and in_pages(found) else None
+
+
+@cache
+def lowest() -> int:
+    """The first address that can be mapped: proc(5), /proc/sys/vm/mmap_min_addr."""
+    with open("/proc/sys/vm/mmap_min_addr", "rb", 0) as file:
+        return max(PAGE, rounded(int(file.readall())))
+
+
+@cache
+def _is_traced() -> bool:
+    """In another core's view, where what we map may be emulated itself."""
+    with open("/proc/self/status", "rb", 0) as file:
+        return b"\nTracerPid:\t0\n" not in file.readall()
+
+
+def shown(file: File) -> Linear | None:
+    """Where a file's bytes are, if windows can show them; else None."""
+    found = None if file.slow or _is_traced() else file.linear()
+    if found is None or not lowest() < found.size < HIGHEST:
+        return None
+    if found.of is None:
+        return found if in_pages(found) else None
+    moves = found.of.relocates and not found.of.moves_pages
+    return None if moves or found.start % PAGE else found
+
+
+def reach(file: File, flags: int) -> Reach:
+    """What needs no stop with a device that is opened so (O_*).
+
+    A limit for the size of files does not count here.
+    """
+    if flags & O_PATH or flags & os.O_ACCMODE == os.O_ACCMODE:
+        return NOTHING
+    found = whole(file)
+    if found is not None:
+        return Reach(False, EVERYWHERE, _writes(found, flags))
+    found = shown(file)
+    if found is None:
+        return NOTHING
+    return Reach(True, _within(found.size), _writes(found, flags), lowest())
+
+
+def _within(size: int) -> int:
+    """Where CHUNK bytes must begin to lie within `size`: before that."""
+    return max(0, size - CHUNK + 1)
+
+
+def _writes(found: Linear, flags: int) -> int:
+    """The same for writing with a descriptor that is opened so.
+
+    One that is only read is treated as if it were written, where that can be: to the kernel's EBADF
+    it makes no difference, and who opens a device for reading first needs no second filter.
+    """
+    if not found.writes and flags & os.O_ACCMODE == os.O_RDONLY:
+        return EVERYWHERE
+    plain = found.writes and found.of is None and not flags & _SYNC
+    return _within(found.size) if plain else 0
+
+
+def reopened(name: str, flags: int) -> tuple[int, int]:
+    """A file of the core's once more, by a name in proc, as `flags` (O_*) want it.
+
+    A descriptor of the core, and the byte it locks.
     Errors: those of open(2); EAGAIN, EINVAL and ENOLCK of file systems without such locks.
     """
     access = flags & os.O_ACCMODE
-    fd = os.open(f"/proc/self/fd/{found.fd}", access | flags & _SYNC | os.O_CLOEXEC)
+    fd = os.open(name, access | flags & _SYNC | os.O_CLOEXEC)
     try:
         byte = BEYOND + random.getrandbits(61)
         kind = fcntl.F_WRLCK if access == os.O_WRONLY else fcntl.F_RDLCK
         fcntl.fcntl(fd, fcntl.F_OFD_SETLK, _FLOCK.pack(kind, os.SEEK_SET, byte, 1, 0))
-    except BaseException:
+    except OSError:
         os.close(fd)
         raise
     return fd, byte

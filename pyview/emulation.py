@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import errno
 import os
+import signal
 from collections.abc import Callable, Hashable
 from functools import partial
 from typing import TYPE_CHECKING, Any, Protocol
@@ -15,6 +16,7 @@ from pyview.descriptors import Descriptors, StandIn
 from pyview.locks import LOCKS
 from pyview.openfile import OpenFile
 from pyview.pages import Pages
+from pyview.reach import READING, Reach
 from pyview.verdicts import Opened
 from pyview.view import Mount, View
 from pyview.workers import Workers
@@ -44,6 +46,9 @@ class Loop(Protocol):
     def enters_root(self, record: Any, name: str) -> None:
         """A directory of its view becomes a task's root."""
 
+    def narrow(self, reach: Reach, then: Callable[[str], None]) -> bool:
+        """Have every process stop beyond a reach: Installer.narrow()."""
+
 
 class Emulation:
     """One per core."""
@@ -55,6 +60,7 @@ class Emulation:
         core.watch_rung(self.workers.fd)
         self._sleepers: dict[Hashable, set[int]] = {}
         self._kept: dict[int, list[StandIn | Pages]] = {}
+        self._hearing: object | None = None  # on which sleeps who wants all writes heard
         self.programs: dict[int, Program] = {}  # what trees say of what tasks are about to execute
 
     # -- what a task asks ----------------------------------------------------------------------
@@ -113,7 +119,33 @@ class Emulation:
         if fd == self.descriptors.fileno():
             self.descriptors.settle()
             return True
-        return False
+        needed = self.descriptors.lost(fd)
+        if needed:
+            self._windows_lost()
+        return needed is not None
+
+    def hears_writes(self) -> Hashable | None:
+        """Let no process write to a device without a stop: what to sleep on, if any can."""
+        if self._hearing is None:
+            key = object()
+
+            def done(why: str) -> None:
+                self._hearing = None
+                if why:
+                    self._loop.failed(OSError(errno.ENOMEM, why))
+                self.wake(key)
+
+            self._hearing = key  # before: it may be done at once
+            if not self._loop.narrow(READING, done):
+                self._hearing = None
+        return self._hearing
+
+    def _windows_lost(self) -> None:
+        """Somebody has killed what windows are made of: who reads one now would find it empty."""
+        self._loop.failed(OSError(errno.EIO, "a process that shows devices was killed"))
+        for record in core.tasks():
+            if record.windowed:
+                os.kill(record.tid, signal.SIGKILL)
 
     def sleeps(self, tid: int, on: Hashable) -> None:
         """A task is about to sleep."""
@@ -154,8 +186,8 @@ class Emulation:
         file = opened.file
         if opened.polls:
             file._told = partial(self.workers.tell, partial(self._file_ready, file))
-        fd = self.descriptors.give_direct(opened)
         record = core.task(stop.tid)
+        fd = -1 if record is None else self.descriptors.give_native(opened, record)
         if fd < 0 and record is not None and not record.descriptors:
             self.close(opened)
             return False

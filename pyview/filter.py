@@ -16,6 +16,7 @@ import struct
 from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple
 
+from .reach import CHUNK, EVERYWHERE, Reach
 from .syscalls import CALLS, Call, Stop, When
 
 # <linux/seccomp.h>, <linux/audit.h>
@@ -78,6 +79,8 @@ def decide(action: Action) -> Code:
         if test.kind == "nonzero":
             for half in (low, low + 4):
                 code += [(LD_W, 0, 0, half), (JEQ, 1, 0, 0), hit]
+        elif test.kind in ("below", "from"):
+            code += _compared(low, test.values[0], test.kind == "from", hit)
         elif test.kind == "eq":
             code.append((LD_W, 0, 0, low))
             for value in test.values:
@@ -89,6 +92,19 @@ def decide(action: Action) -> Code:
             skip = (1, 0) if test.kind == "clear" else (0, 1)
             code += [(LD_W, 0, 0, low), (JSET, *skip, bits), hit]
     return [*code, (RET, 0, 0, action.otherwise if action.when else action.then)]
+
+
+def _compared(low: int, border: int, beyond: bool, hit: tuple[int, int, int, int]) -> Code:
+    """`hit` for an argument (64 bits, at `low`) from `border` on; not `beyond`: for less."""
+    upper, lower = divmod(border, 1 << 32)
+    return [
+        (LD_W, 0, 0, low + 4),
+        (JEQ, 1, 0, upper),
+        (JGE, *((2, 3) if beyond else (3, 2)), upper),
+        (LD_W, 0, 0, low),
+        (JGE, *((0, 1) if beyond else (1, 0)), lower),
+        hit,
+    ]
 
 
 def search(runs: Sequence[tuple[int, Action]]) -> Code:
@@ -180,15 +196,32 @@ UNHEARD = (
 )
 
 
-def direct_tier(numbers: Mapping[str, int], calls: Iterable[Call] = CALLS) -> bytes:
-    """For a process that has a direct descriptor, and no other emulated one."""
+RLIMIT_FSIZE = 1
+#: Calls that set that limit: which argument tells of what it is one.
+LIMITS = {"setrlimit": 0, "prlimit64": 1}
+
+
+def native_tier(numbers: Mapping[str, int], reach: Reach, calls: Iterable[Call] = CALLS) -> bytes:
+    """For a process that has a direct descriptor, or a window, and no other emulated one."""
+    unheard = () if reach.windowed else UNHEARD
     actions = {
         numbers[c.name]: Action(TRACED, c.held)
         for c in calls
-        if c.held is not None and c.name not in UNHEARD
+        if c.held is not None and c.name not in unheard
     }
-    others = (When(2, "eq", (os.SEEK_DATA, os.SEEK_HOLE)),)  # which devices have not
-    actions[numbers["lseek"]] = Action(TRACED, others)
+    if not reach.windowed:
+        others = (When(2, "eq", (os.SEEK_DATA, os.SEEK_HOLE)),)  # which devices have not
+        actions[numbers["lseek"]] = Action(TRACED, others)
+    for name, arg in LIMITS.items():
+        actions[numbers[name]] = Action(TRACED, (When(arg, "eq", (RLIMIT_FSIZE,)),))
+    for name, border in (("pread64", reach.reads), ("pwrite64", reach.writes)):
+        if border == EVERYWHERE:
+            actions.pop(numbers[name], None)
+        elif border > reach.low:
+            outside = [When(3, "from", (border,)), When(2, "from", (CHUNK + 1,))]
+            if reach.low:
+                outside.append(When(3, "below", (reach.low,)))
+            actions[numbers[name]] = Action(TRACED, tuple(outside))
     return program(actions, default=SECCOMP_RET_ALLOW)
 
 

@@ -9,11 +9,13 @@ from collections.abc import Callable, Hashable, Iterator
 from typing import TYPE_CHECKING, Any, Protocol
 
 from pyview import core
-from pyview.api import Tree, if_it_fails, refuse
+from pyview.api import Linear, Tree, if_it_fails, refuse
 from pyview.descriptors import Descriptors, StandIn, name_of
 from pyview.openfile import WRITES, OpenFile, completed
 from pyview.pages import Area, Pages, Part, rounded
 from pyview.paths import Found
+from pyview.reach import READING, Reach
+from pyview.verdicts import Asleep, Ready
 from pyview.view import Mount, View
 
 if TYPE_CHECKING:
@@ -50,6 +52,9 @@ class Session(Protocol):
     def view_of(self, pid: int) -> View | None:
         """The view that a task is in."""
 
+    def hears_writes(self) -> Hashable | None:
+        """Let no process write to a device without a stop: what to sleep on, if any can."""
+
 
 class Holder:
     """A task, as far as it is concerned with emulated files."""
@@ -81,11 +86,21 @@ class Holder:
         finally:
             os.close(mine)
 
-    def can_hold(self, tree: Tree) -> bool:
-        return bool(self._record.descriptors or (self._record.direct and self.is_direct(tree)))
+    def can_hold(self, tree: Tree, flags: int) -> bool:
+        if self._record.descriptors or not self._record.direct:
+            return bool(self._record.descriptors)
+        return self.reach(tree, flags).of(self._record)
 
-    def is_direct(self, tree: Tree) -> bool:
-        return self.session.descriptors.would_be_direct(tree)
+    def reach(self, tree: Tree, flags: int) -> Reach:
+        return self.session.descriptors.reach_of(tree, flags, self.tid)
+
+    def must_hear(self, pid: int = -1) -> Ready | Asleep | None:
+        if self._record.direct and not READING.of(self._record):
+            return Ready(READING)
+        if pid in (0, core.thread_group(self.tid)):
+            return None
+        on = self.session.hears_writes()
+        return None if on is None else Asleep(on)
 
     def pages(self, opened: OpenFile, shared: bool, writable: bool) -> tuple[Pages, str]:
         descriptors = self.session.descriptors
@@ -95,6 +110,10 @@ class Holder:
         elif not descriptors.is_mapped(opened):
             self.session.keep_until_done(self.tid, pages)
         return pages, name_of(pages.fd)
+
+    def image(self, opened: OpenFile) -> tuple[str, Linear] | None:
+        found = self.session.descriptors.image_of(opened)
+        return found and (name_of(found.fd), found)
 
     def mapped_at(self, opened: OpenFile, start: int, length: int, offset: int) -> None:
         area = Area(start, start + rounded(length), opened.key, offset)

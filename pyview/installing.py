@@ -10,10 +10,13 @@ from __future__ import annotations
 import errno
 import os
 from collections.abc import Callable, Generator
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from pyview import core
 from pyview.procedures import Lost, Procedure, Step, halted, install, let_go, stacked
+
+if TYPE_CHECKING:
+    from pyview.reach import Reach
 
 # linux/seccomp.h: SECCOMP_FILTER_FLAG_TSYNC, _NEW_LISTENER, _TSYNC_ESRCH, _WAIT_KILLABLE_RECV
 SYNCED, SYNCED_LISTENER, WAIT_KILLABLE = 0x1, 0x1 | 0x8 | 0x10, 0x20
@@ -22,18 +25,22 @@ SIGKILL = 9
 
 
 class _Round:
-    """One change of a view: the processes that have still to follow, and who waits for it."""
+    """One change of a view, or for all that are beyond a reach, and who waits for it.
+
+    pending  the processes that have still to follow
+    """
 
     def __init__(
         self,
         picture: Any,
         then: Callable[[str], None],
-        virtual: bool,
-        identity: bool,
-        layered: bool,
+        virtual: bool = False,
+        identity: bool = False,
+        layered: bool = False,
+        reach: Reach | None = None,
     ) -> None:
         self.picture, self.virtual, self.identity = picture, virtual, identity
-        self.layered = layered
+        self.layered, self.reach = layered, reach
         self.pending: set[int] = set()
         self.failed: set[int] = set()  # tasks that could not be filtered: not tried again
         self.then: Callable[[str], None] | None = then
@@ -41,7 +48,9 @@ class _Round:
 
     def lacks(self, record: Any) -> bool:
         """Whether a task still has to follow."""
-        return bool(
+        if self.reach is not None:
+            return bool(record.direct and not self.reach.of(record))
+        return record.view == self.picture and bool(
             not record.filtered
             or (self.virtual and not record.messages)
             or (self.identity and not record.identified)
@@ -83,6 +92,7 @@ class Installer:
         self._loop = loop
         self._path_tiers: dict[bool, bytes] = {}  # with what is refused told, or not
         self._tiers: dict[str, bytes] = {}
+        self._native_tiers: dict[Reach, bytes] = {}
         self._rounds: list[_Round] = []
         self._queued: dict[int, _Round] = {}
 
@@ -117,7 +127,7 @@ class Installer:
             mine = record.view == turn.picture
             if mine and turn.identity and record.identified and not record.identity:
                 _seed(record)  # it stops already; its identity was taken away
-            if mine and turn.lacks(record) and not tried:
+            if turn.lacks(record) and not tried:
                 todo.setdefault(core.thread_group(tid), tid)
         turn.pending |= {tid for tid in todo.values() if not self._can_wait(tid)}
         for tid in todo.values():
@@ -172,13 +182,35 @@ class Installer:
         """The process of a task that is stopped after a call stops for messages from now on."""
         yield from self._more(tid, "messages", "message_tier")
 
-    def stop_for_descriptors(self, tid: int) -> Generator[Step, Any, None]:
-        """The same, for calls with descriptors."""
-        yield from self._more(tid, "descriptors", "descriptor_tier")
+    def stop_beyond(self, tid: int, reach: Reach) -> Generator[Step, Any, None]:
+        """The same, for calls with descriptors that are not within this reach."""
+        record = core.task(tid)
+        if record is None or reach.of(record):
+            return
+        from pyview import filter as programs
+        from pyview.reach import NOTHING
 
-    def stop_for_direct(self, tid: int) -> Generator[Step, Any, None]:
-        """The same, but not for reading."""
-        yield from self._more(tid, "direct", "direct_tier")
+        numbers = self._loop.numbers
+        if reach not in self._native_tiers:
+            if reach == NOTHING:
+                self._native_tiers[reach] = programs.descriptor_tier(numbers)
+            else:
+                self._native_tiers[reach] = programs.native_tier(numbers, reach)
+        yield from stacked(tid, self._native_tiers[reach], numbers, SYNCED)
+        for other in _threads(tid):
+            reach.narrows(other)
+
+    def narrow(self, reach: Reach, then: Callable[[str], None]) -> bool:
+        """Have every process stop beyond a reach that would not; `then` as for install_in().
+
+        False: there is none.
+        """
+        if all(reach.of(record) for record in core.tasks() if record.direct):
+            return False
+        turn = _Round(None, then, reach=reach)
+        self._rounds.append(turn)
+        self._go_on(turn)
+        return True
 
     def stop_for_watches(self, tid: int) -> Generator[Step, Any, None]:
         """The same, for epoll_ctl."""
@@ -215,7 +247,9 @@ class Installer:
             self._queued[tid] = turn
             raise
         try:
-            if not record.filtered:
+            if turn.reach is not None:
+                yield from self.stop_beyond(tid, turn.reach)
+            elif not record.filtered:
                 yield from self._path(tid, self._path_tier(turn.picture))
             if turn.virtual:
                 yield from self.stop_for_messages(tid)

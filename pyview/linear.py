@@ -43,6 +43,7 @@ class Map:
 
     users  the sockets of the open files that need it
     moves  how often the file has said that bytes are elsewhere
+    others who else hears that, by what it is known by: called with offset and length, in bytes
     stays  it is kept for those who will open the file again
     """
 
@@ -53,6 +54,7 @@ class Map:
         self.in_c = core.new_extents()
         self.users: set[int] = set()
         self.moves = 0
+        self.others: dict[object, Callable[[int, int], None]] = {}
         self._told = NOTHING  # [from, to) of what was told last
         self._width = FIRST
         file._moved = self._relocated
@@ -65,6 +67,8 @@ class Map:
         self.moves += 1
         self._told = NOTHING
         core.forget_extents(self.in_c, offset, length if length >= 0 else LARGEST)
+        for told in list(self.others.values()):
+            told(offset, length)
         if length < 0:
             self.stays = False
             self._closed(self)
@@ -110,6 +114,7 @@ class InC:
         opened.in_c = True
         entry.how = entry.syncs = entry.looks = entry.nanswers = 0
         entry.extents = core.NULL
+        entry.native = opened.direct
         opened.map = None
         path = opened.flags & O_PATH
         entry.flags = opened.flags | (0 if path else O_LARGEFILE)
@@ -157,6 +162,10 @@ class InC:
             found = self._maps[id(file)] = Map(file, self._drop)
         found.users.add(inode)
         return found
+
+    def hears(self, known: int, of: File, who: object, told: Callable[[int, int], None]) -> None:
+        """Tell `who`, as long as this open file is there, where bytes have gone: Map.others."""
+        self._map(known, of).others[who] = told
 
     def missed(self, opened: OpenFile, offset: int, length: int) -> None:
         """C could not read or write these bytes of the open file, and Python has."""

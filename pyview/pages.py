@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import errno
 import os
+from collections.abc import Callable
 from typing import NamedTuple
 
 from pyview.api import File, if_it_fails, refuse
@@ -45,6 +46,7 @@ class Pages:
     """What is mapped of one file.
 
     fd      the memfd, as long as the file
+    told    called with [start, end) in bytes, whole pages, that have been filled
     shared  some process may write to it: reads come from here
     """
 
@@ -53,6 +55,7 @@ class Pages:
         self.shared = False
         self.fd = os.memfd_create("pyview", os.MFD_CLOEXEC)
         self.length = 0  # of the file, bytes
+        self.told: Callable[[int, int], None] = lambda start, end: None
         self._filled: list[tuple[int, int]] = []  # [start, end) in bytes, sorted, apart
         with if_it_fails(self.close):
             self.grow()
@@ -109,6 +112,7 @@ class Pages:
         """[start, end) is filled."""
         if end <= start:
             return
+        self.told(start, end)
         apart = []
         for low, high in self._filled:
             if high < start or low > end:
@@ -116,6 +120,10 @@ class Pages:
             else:
                 start, end = min(start, low), max(end, high)
         self._filled = sorted([*apart, (start, end)])
+
+    def filled(self) -> list[tuple[int, int]]:
+        """What is filled: [start, end) in bytes, whole pages."""
+        return list(self._filled)
 
     def _within(self, start: int, end: int) -> list[tuple[int, int]]:
         """What of [start, end) is filled."""

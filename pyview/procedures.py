@@ -237,6 +237,18 @@ def asleep(tid: int, numbers: Mapping[str, int]) -> Generator[Step, Stop, None]:
         raise Lost
 
 
+def skipped(tid: int) -> Generator[Step, Stop, None]:
+    """A call that the task is stopped before does not run; the task is stopped right after it."""
+    saved = core.registers(tid)
+    core.answer(tid, RESTARTNOINTR)
+    stop = yield core.TO_EXIT, 0
+    while stop.kind in (core.ENTRY, core.TRACED, core.TRAP):
+        stop = yield core.TO_EXIT, 0
+    if stop.kind != core.EXIT:
+        _restart(tid, saved)
+        raise Lost
+
+
 def stopped_by_us(tid: int, listener: int, cookie: int) -> Generator[Step, Stop, None]:
     """Turn a call that waits at the listener into a ptrace stop right after it.
 

@@ -12,7 +12,7 @@ from typing import Any
 from pyview import core
 from pyview.paths import cover_of
 from pyview.task import Task
-from pyview.verdicts import At, Done, Emulate, Give, Opened, Real, Watches
+from pyview.verdicts import At, Done, Emulate, Give, Ready, Real
 from pyview.view import View
 
 HERE = os.path.dirname(__file__) + os.sep  # whose frames are above a module's edge
@@ -188,7 +188,7 @@ def _ancestry(tid: int) -> Iterator[int]:
 def _what(verdict: Any) -> str:
     if isinstance(verdict, Real):
         return "kernel"
-    if isinstance(verdict, Watches) or (isinstance(verdict, Opened) and verdict.object is None):
+    if isinstance(verdict, Ready):
         return "prepared"
     return "redirected" if isinstance(verdict, At | Give | Done) else "emulated"
 

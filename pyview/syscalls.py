@@ -152,19 +152,22 @@ class Arg(NamedTuple):
 class When(NamedTuple):
     """A condition that a filter can test: argument `arg` is ...
 
-    nonzero (all 64 bits), eq one of `values`, has any of the bits `values`, or is clear of
-    them (these: the low 32 bits, all that the kernel looks at in these arguments).
+    nonzero, below the first of `values`, or from that on (all 64 bits, without a sign); eq one of
+    `values`, has any of the bits `values`, or is clear of them (these: the low 32 bits, all that
+    the kernel looks at in these arguments).
     """
 
     arg: int
-    kind: Literal["nonzero", "eq", "bits", "clear"]
+    kind: Literal["nonzero", "below", "from", "eq", "bits", "clear"]
     values: tuple[int, ...] = ()
 
     def holds(self, args: tuple[int, ...]) -> bool:
         """Whether a call with the six register values `args` meets the condition."""
-        value = args[self.arg]
+        value = args[self.arg] & 0xFFFFFFFFFFFFFFFF
         if self.kind == "nonzero":
-            return value & 0xFFFFFFFFFFFFFFFF != 0
+            return value != 0
+        if self.kind in ("below", "from"):
+            return (value < self.values[0]) is (self.kind == "below")
         if self.kind == "eq":
             return value & 0xFFFFFFFF in self.values
         return any(value & bits for bits in self.values) is (self.kind == "bits")

@@ -21,6 +21,7 @@ from pyview.installing import Installer
 from pyview.parking import Parking
 from pyview.patience import Parked
 from pyview.procedures import RESTARTNOINTR, Procedure, Stop, revealed
+from pyview.reach import Reach
 from pyview.reports import Reports
 from pyview.services import Services
 from pyview.syscalls import BY_NAME, X32, Call, Route, ptr
@@ -34,11 +35,11 @@ from pyview.verdicts import (
     Give,
     Handler,
     Opened,
+    Ready,
     Real,
     Redirect,
     Request,
     Verdict,
-    Watches,
     Work,
 )
 from pyview.view import View
@@ -335,13 +336,13 @@ class Tracer(Parking):
             core.give(stop.listener, stop.id, verdict.fd, verdict.cloexec)
             os.close(verdict.fd)
         elif isinstance(verdict, Opened):
-            if verdict.object is None or not self.emulation.give(stop, verdict):
-                stop_for = self._installer.stop_for_descriptors
-                if verdict.object is None and verdict.direct:
-                    stop_for = self._installer.stop_for_direct
-                self._begin(int(stop.tid), self._prepared(stop, stop_for), stop)
-        elif isinstance(verdict, Watches):
-            self._begin(int(stop.tid), self._prepared(stop, self._installer.stop_for_watches), stop)
+            if not self.emulation.give(stop, verdict):
+                self._settle(task, Ready(), stop, listener)
+        elif isinstance(verdict, Ready):
+            stop_for = self._installer.stop_for_watches
+            if not verdict.watches:
+                stop_for = partial(self._installer.stop_beyond, reach=verdict.beyond)
+            self._begin(int(stop.tid), self._prepared(stop, stop_for), stop)
         elif isinstance(verdict, Asleep):
             self._begin(int(stop.tid), self._sleep(int(stop.tid), verdict), stop)
         else:
@@ -387,6 +388,9 @@ class Tracer(Parking):
 
     def tells_all(self, picture: Any) -> bool:
         return self.reports.wants_all(self._by_picture[picture])
+
+    def narrow(self, reach: Reach, then: Callable[[str], None]) -> bool:
+        return self._installer.narrow(reach, then)
 
     def filtered(self, tid: int, instructions: int) -> None:
         view = self.view_of(tid)

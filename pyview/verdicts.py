@@ -11,6 +11,7 @@ from collections.abc import Callable, Generator, Hashable, Mapping
 from typing import Any, NamedTuple
 
 from pyview.openfile import OpenFile
+from pyview.reach import NOTHING, Reach
 
 
 class Block(NamedTuple):
@@ -64,20 +65,21 @@ class Done(NamedTuple):
 
 
 class Opened(NamedTuple):
-    """The caller gets a new descriptor for this open file.
+    """The caller gets a new descriptor for this open file."""
 
-    Without one its process must be made ready for that first, for a direct one or any; then its
-    call comes again, and the handler with it.
+    object: OpenFile
+    cloexec: bool = False
+
+
+class Ready(NamedTuple):
+    """The caller's process must first be made to stop for more; then its call comes again.
+
+    beyond   for all that is done with descriptors, but not within this reach
+    watches  for epoll_ctl
     """
 
-    object: OpenFile | None
-    cloexec: bool = False
-    direct: bool = False
-
-
-class Watches(NamedTuple):
-    """The caller's process must first be made to stop where it watches a file; then its call comes
-    again."""
+    beyond: Reach = NOTHING
+    watches: bool = False
 
 
 class Asleep(NamedTuple):
@@ -93,7 +95,7 @@ class Again(NamedTuple):
     """After a request has run another call in its place, the caller makes its call once more."""
 
 
-Verdict = Again | Real | Emulate | At | Give | Done | Opened | Watches | Asleep
+Verdict = Again | Real | Emulate | At | Give | Done | Opened | Ready | Asleep
 
 
 class Redirect(NamedTuple):

@@ -13,7 +13,7 @@ from forest import KernelEyes
 
 from pyview import core
 from pyview.abi.elf import Interpreter
-from pyview.api import Tree, Who, refuse
+from pyview.api import Linear, Tree, Who, refuse
 from pyview.credentials import Credentials, Program
 from pyview.handlers import trees
 from pyview.handlers.caller import AT_FDCWD, Ids
@@ -21,8 +21,9 @@ from pyview.handlers.table import handler_of
 from pyview.openfile import OpenFile
 from pyview.pages import Pages, Part
 from pyview.paths import Found, resolve
+from pyview.reach import NOTHING, Reach
 from pyview.syscalls import BY_NAME
-from pyview.verdicts import Redirect, Request, Verdict, Work
+from pyview.verdicts import Asleep, Ready, Redirect, Request, Verdict, Work
 from pyview.view import View
 
 MASK = (1 << 64) - 1
@@ -87,6 +88,8 @@ class Nobody:
         self.to_sync: list[tuple[Tree | None, Callable[[], None]]] = []
         self.most = 1 << 63  # RLIMIT_FSIZE
         self.closing = True  # its process stops for close
+        self.first: Ready | Asleep | None = None  # before all that is written is heard
+        self.images: dict[str, tuple[str, Linear]] = {}  # name -> of what it holds just some bytes
         self._free = 0x10000
 
     def puts(self, data: bytes) -> int:
@@ -310,11 +313,18 @@ class Nobody:
     def object(self, fd: int) -> OpenFile | None:
         return self.objects.get(fd)
 
-    def can_hold(self, tree: Tree) -> bool:
+    def can_hold(self, tree: Tree, flags: int) -> bool:
         return self.holds
 
-    def is_direct(self, tree: Tree) -> bool:
-        return False
+    def reach(self, tree: Tree, flags: int) -> Reach:
+        return NOTHING
+
+    def must_hear(self, pid: int = -1) -> Ready | Asleep | None:
+        self.notes.append(("must hear", pid))
+        return self.first
+
+    def image(self, opened: OpenFile) -> tuple[str, Linear] | None:
+        return self.images.get(opened.name)
 
     def pages(self, opened: OpenFile, shared: bool, writable: bool) -> tuple[Pages, str]:
         self.notes.append(("pages", shared, writable))

@@ -94,6 +94,8 @@ class File:
 
     #: Whether bytes may be elsewhere later than `extents` has said: see `relocated`.
     relocates: bool = True
+    #: What it relocates, and where that is then, are whole pages of 4096 bytes.
+    moves_pages: bool = False
 
     def extents(self, offset: int, length: int) -> Iterator[Extent]:
         """Where bytes from `offset` on are, each Extent right behind the one before.

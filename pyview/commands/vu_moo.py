@@ -96,6 +96,9 @@ def not_one_of(new: str, *files: KernelFile) -> None:
 
 def write_new(disk: CowFile, new: str) -> None:
     """Write a disk to a file of another name, which then takes the place of `new`."""
+    from contextlib import ExitStack
+    from functools import partial
+
     from pyview.api import if_it_fails
     from pyview.kernel import KernelFile
     from pyview.modules.vudev import cowfile
@@ -103,22 +106,24 @@ def write_new(disk: CowFile, new: str) -> None:
     part = f"{new}.{os.getpid()}"
     flags = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
     try:
-        file = KernelFile(os.open(part, flags, 0o644))
-    except OSError as error:
-        raise OSError(error.errno, error.strerror, new) from None
-    try:
-        with if_it_fails(lambda: os.unlink(part)):
+        with ExitStack() as stack, if_it_fails(partial(_removed, part)):
+            file = KernelFile(os.open(part, flags, 0o644))
+            stack.callback(file.close)
             with Bar(disk.size()) as bar:
                 cowfile.copy(disk, file, bar.show)
             if os.path.lexists(new):
                 os.fchmod(file.fd, stat.S_IMODE(os.stat(new).st_mode))
             os.rename(part, new)
     except OSError as error:
-        if error.filename is None:
+        if error.filename in (None, part):
             raise OSError(error.errno, error.strerror, new) from None
         raise
-    finally:
-        file.close()
+
+
+def _removed(part: str) -> None:
+    """It need not be there yet: whoever ends us does so at any moment."""
+    if os.path.lexists(part):
+        os.unlink(part)
 
 
 class Bar:

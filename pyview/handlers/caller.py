@@ -7,7 +7,7 @@ import os
 from collections.abc import Callable, Hashable
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
-from pyview.api import Tree, Who
+from pyview.api import Linear, Tree, Who
 from pyview.openfile import OpenFile
 from pyview.pages import Pages, Part
 from pyview.paths import Found
@@ -17,6 +17,8 @@ from pyview.view import View
 if TYPE_CHECKING:
     from pyview.abi.elf import Interpreter
     from pyview.credentials import Credentials, Program
+    from pyview.reach import Reach
+    from pyview.verdicts import Asleep, Ready
 
 AT_FDCWD = -100
 
@@ -131,14 +133,26 @@ class Caller(Protocol):
     def polled(self, fd: int, opened: OpenFile) -> None:
         """A file that is not always ready was read: let poll(2) say what it does."""
 
-    def can_hold(self, tree: Tree) -> bool:
-        """Whether its process may be given an emulated descriptor of a file of this tree."""
+    def can_hold(self, tree: Tree, flags: int) -> bool:
+        """Whether its process may be given a descriptor of a file of this tree, opened so (O_*)."""
 
-    def is_direct(self, tree: Tree) -> bool:
-        """Whether that would be a direct one."""
+    def reach(self, tree: Tree, flags: int) -> Reach:
+        """What of a descriptor of this tree's root, opened so, needs no stop."""
+
+    def must_hear(self, pid: int = -1) -> Ready | Asleep | None:
+        """What comes first where nothing may be written to a device without a stop any more.
+
+        `pid` is the process that may not: 0 is the caller's own, -1 all.
+        """
 
     def pages(self, opened: OpenFile, shared: bool, writable: bool) -> tuple[Pages, str]:
         """What to map in the place of a file, once it is filled, and the kernel's name of it."""
+
+    def image(self, opened: OpenFile) -> tuple[str, Linear] | None:
+        """The kernel's name of the file that holds just these bytes, and where; None: none does.
+
+        That can be mapped then.
+        """
 
     def mapped_at(self, opened: OpenFile, start: int, length: int, offset: int) -> None:
         """It has a file mapped and shared there."""

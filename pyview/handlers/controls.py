@@ -225,7 +225,8 @@ def ioctl(caller: Caller) -> Handler | Verdict:
         raise refuse(errno.ENOTTY)
     if request in requests.OF_TWO_FILES:
         raise refuse(errno.EOPNOTSUPP)  # as of a file system that can't
-    return _asked(caller, file, request, argument)
+    first = caller.must_hear() if request == requests.BLKROSET else None
+    return first or _asked(caller, file, request, argument)
 
 
 def _told(file: OpenFile, request: int) -> bytes:

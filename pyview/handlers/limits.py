@@ -4,15 +4,17 @@
 from __future__ import annotations
 
 import errno
+import resource
 import signal
 import stat
 from collections.abc import Generator
 from typing import Any, NoReturn
 
+from pyview.abi.words import as_fd
 from pyview.api import refuse
 from pyview.handlers.caller import Caller
 from pyview.openfile import OpenFile
-from pyview.verdicts import Redirect, Request
+from pyview.verdicts import Real, Redirect, Request, Verdict
 
 
 def room(caller: Caller, file: OpenFile, at: int, count: int) -> Generator[Request, Any, int]:
@@ -35,3 +37,16 @@ def exceeded(caller: Caller) -> Generator[Request, Any, NoReturn]:
     """The thread gets its signal, and the call its error."""
     yield Redirect({0: caller.process(), 1: caller.tid, 2: signal.SIGXFSZ}, "tgkill")
     raise refuse(errno.EFBIG)
+
+
+def set_limit(caller: Caller) -> Verdict:
+    """setrlimit, prlimit: once no process with this limit writes to a device without a stop.
+
+    Its descriptor may be of a file of the kernel's, which the limit would hit.
+    """
+    pid, args = 0, caller.args
+    if caller.call.name == "prlimit64":
+        pid, args = as_fd(args[0]), args[1:]
+    sets = as_fd(args[0]) == resource.RLIMIT_FSIZE and args[1]
+    first = caller.must_hear(pid) if sets else None
+    return first or Real()

@@ -14,16 +14,17 @@ from functools import partial
 from typing import Any
 
 from pyview.abi.words import as_fd
-from pyview.api import refuse
+from pyview.api import Linear, refuse
 from pyview.handlers.caller import Caller
 from pyview.handlers.files import opened
 from pyview.openfile import LARGEST, O_PATH, READS
-from pyview.pages import PAGE, Pages, Part
+from pyview.pages import PAGE, Pages, Part, rounded
 from pyview.verdicts import Done, Emulate, Handler, Mapped, Real, Redirect, Request, Verdict, Work
 
 PROT_WRITE = 2
 MAP_SHARED, MAP_PRIVATE, MAP_SHARED_VALIDATE, MAP_TYPE = 1, 2, 3, 0x0F
-FD = 4  # the argument of mmap
+MAP_FIXED = 0x10
+FD, OFFSET = 4, 5  # arguments of mmap
 WORD = (1 << 64) - 1
 QUERY = 104  # sizeof(struct procmap_query), linux/fs.h
 QUERY_MAX = 4096  # bytes, more is E2BIG
@@ -61,13 +62,13 @@ def _mmap(caller: Caller) -> Handler:
     if file.kind not in (stat.S_IFREG, stat.S_IFBLK):
         raise refuse(errno.ENODEV)
     writable = shared and access == os.O_RDWR  # mprotect(2) may make it so later
+    found = caller.image(file)
+    if found is not None:
+        return (yield from _mmap_image(caller, *found, shared, access))
     pages, name = caller.pages(file, shared, writable)
     yield from filled(pages, offset, length)
     mode = os.O_RDWR if access == os.O_RDWR or not shared else os.O_RDONLY
-    path = os.fsencode(name) + b"\0"
-    fd = yield Redirect({0: path, 1: mode | os.O_CLOEXEC, 2: 0}, "open")
-    if fd < 0:
-        raise refuse(-fd if -fd in (errno.EMFILE, errno.ENFILE) else errno.ENOMEM)
+    fd = yield from _open(name, mode)
     if shared:
         yield Mapped()
     value = yield Redirect({FD: fd})
@@ -75,6 +76,39 @@ def _mmap(caller: Caller) -> Handler:
     if shared and (value >= 0 or value < -4095):
         caller.mapped_at(file, value, length, offset)
     return Emulate(value)
+
+
+def _mmap_image(
+    caller: Caller, name: str, found: Linear, shared: bool, access: int
+) -> Generator[Request, Any, Emulate]:
+    """The kernel maps the file itself that the bytes are in; what is beyond them is nowhere."""
+    _, length, _, flags, _, offset = caller.args
+    inside = max(0, min(rounded(length), found.size - offset))
+    fd = yield from _open(name, access if shared else os.O_RDONLY)
+    if inside == rounded(length):
+        value = yield Redirect({FD: fd, OFFSET: found.start + offset})
+    else:
+        nothing = caller.stand_in(b"")
+        try:
+            empty = yield from _open(nothing.name, os.O_RDWR)
+            value = yield Redirect({FD: empty, OFFSET: 0})
+            yield Redirect({0: empty}, "close")
+        finally:
+            nothing.close()
+        if inside and not -4096 < value < 0:
+            there = {0: value, 1: inside, 3: flags | MAP_FIXED, FD: fd}
+            value = yield Redirect(there | {OFFSET: found.start + offset})
+    yield Redirect({0: fd}, "close")
+    return Emulate(value)
+
+
+def _open(name: str, mode: int) -> Generator[Request, Any, int]:
+    """A descriptor of the task for a file of the core's.  Errors: EMFILE, ENFILE, ENOMEM."""
+    path = os.fsencode(name) + b"\0"
+    fd: int = yield Redirect({0: path, 1: mode | os.O_CLOEXEC, 2: 0}, "open")
+    if fd < 0:
+        raise refuse(-fd if -fd in (errno.EMFILE, errno.ENFILE) else errno.ENOMEM)
+    return fd
 
 
 def filled(pages: Pages, offset: int, length: int) -> Generator[Request, Any, None]:

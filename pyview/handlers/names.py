@@ -15,7 +15,7 @@ from pyview.handlers.beneath import How
 from pyview.handlers.caller import AT_FDCWD, Caller
 from pyview.paths import Found, cover_of
 from pyview.syscalls import Lookup, Role
-from pyview.verdicts import At, Done, Emulate, Give, Handler, Real, Redirect, Verdict, Watches, Word
+from pyview.verdicts import At, Done, Emulate, Give, Handler, Ready, Real, Redirect, Verdict, Word
 from pyview.view import Cover
 
 TWO_NAMES = frozenset(("rename", "link"))
@@ -283,12 +283,12 @@ def _mode(caller: Caller, path_index: int) -> int:
     return caller.args[path_index + (1 if caller.call.name == "creat" else 2)] & 0xFFFFFFFF
 
 
-def _open_listened(caller: Caller, where: Found, flags: int) -> Real | At | Give | Watches:
+def _open_listened(caller: Caller, where: Found, flags: int) -> Real | At | Give | Ready:
     assert where.real is not None
     if where.real.startswith("/proc/") and not flags & CHANGES:
         data = caller.proc_text(where.real)
         if data is not None and where.real.endswith("/mountinfo") and not caller.can_watch():
-            return Watches()
+            return Ready(watches=True)
         if data is not None:
             return Give(caller.proc_file(data, where.real), bool(flags & os.O_CLOEXEC))
     if where.same and not where.number:

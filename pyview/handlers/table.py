@@ -88,6 +88,8 @@ BY_NAME: dict[str, str] = {
     "capget": "identity.capget",
     "capset": "identity.capset",
     "prctl": "identity.prctl",
+    "setrlimit": "limits.set_limit",
+    "prlimit64": "limits.set_limit",
 }
 
 # Calls that differ only in how their arguments are given.

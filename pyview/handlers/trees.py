@@ -23,7 +23,7 @@ from pyview.handlers.files import TMPFS_MAGIC, packed
 from pyview.openfile import O_PATH, WRITES, Directory, OpenFile, completed
 from pyview.paths import Found
 from pyview.syscalls import Role
-from pyview.verdicts import At, Emulate, Handler, Opened, Request, Verdict, Work
+from pyview.verdicts import At, Emulate, Handler, Opened, Ready, Request, Verdict, Work
 from pyview.view import Mount, covers
 
 CHANGING_LOOKS = frozenset(("chmod", "chown", "utimens"))
@@ -73,10 +73,10 @@ def answer(caller: Caller, found: list[Found]) -> Handler | Verdict:
 
 def open_(
     caller: Caller, found: Found, flags: int, mode: int
-) -> Generator[Request, Any, Opened | At]:
+) -> Generator[Request, Any, Opened | At | Ready]:
     """open(2) of a name in a virtual tree."""
-    if not caller.can_hold(found.tree):
-        return Opened(None, direct=caller.is_direct(found.tree))
+    if not caller.can_hold(found.tree, flags):
+        return Ready(caller.reach(found.tree, flags))
     caller.settle()  # who has just closed it holds nothing of it any more
     st = _before_open(caller, found, flags)
     keeps = flags & (O_PATH | os.O_CLOEXEC)

@@ -82,6 +82,44 @@ def the_end(fd, size):
     assert error_of(os.pwrite, fd, b"x", size * 3) == errno.ENOSPC
 
 
+def everywhere(fd, size):
+    """pread and pwrite are the same bytes as read and write, wherever they are."""
+    borders = (0, 4096, 65536, 1 << 20, size - (1 << 20), size - 65536, size)
+    places = sorted({place + more for place in borders for more in (-5000, -7, 0, 1)})
+    for number, place in enumerate(place for place in places if 0 <= place < size):
+        count = min(size - place, (7, 9000, 70000)[number % 3])
+        data = os.urandom(count)
+        assert os.pwrite(fd, data, place) == count
+        os.lseek(fd, place, os.SEEK_SET)
+        assert os.read(fd, count) == data
+        other = os.urandom(count)
+        os.lseek(fd, place, os.SEEK_SET)
+        assert os.write(fd, other) == count
+        assert os.pread(fd, count, place) == other
+        in_child(lambda data=other, at=place: os.pread(fd, len(data), at) == data or sys.exit(1))
+    whole = os.pread(fd, size + 5, 0)
+    assert len(whole) == size
+    assert os.pread(fd, size, 4097) == whole[4097:]
+    assert os.pread(fd, 99, size - 9) == whole[-9:]
+    assert os.pread(fd, 99, size) == os.pread(fd, 99, size * 9) == b""
+    assert error_of(os.pread, fd, 1, -1) == error_of(os.pwrite, fd, b"x", -1) == errno.EINVAL
+    with open(__file__, "rb") as other:  # what is no disk's stays what it is
+        text = other.read()
+        assert os.pread(other.fileno(), len(text) + 1, 0) == text
+
+
+def appended(fd):
+    """O_APPEND means nothing to a disk: Linux block/fops.c, blkdev_write_iter."""
+    for how in (os.O_APPEND, 0):
+        other = os.open(NAME, os.O_RDWR | how)
+        fcntl.fcntl(other, fcntl.F_SETFL, fcntl.fcntl(other, fcntl.F_GETFL) | os.O_APPEND)
+        assert os.pwrite(other, b"here", 70000) == 4
+        assert os.write(other, b"there") == 5
+        assert os.lseek(other, 0, os.SEEK_CUR) == 5
+        assert (os.pread(fd, 4, 70000), os.pread(fd, 5, 0)) == (b"here", b"there")
+        os.close(other)
+
+
 def limits(fd):
     """RLIMIT_FSIZE is for files."""
 
@@ -105,7 +143,18 @@ def mappings(fd, size):
     assert os.pread(fd, 6, 8192) == b"mapped"
     os.pwrite(fd, b"written", 8192)
     assert mapped[8192:8199] == b"written"
+    in_child(lambda: mapped.__setitem__(slice(99999, 100005), b"theirs"))
+    assert os.pread(fd, 6, 99999) == b"theirs"
+    in_child(lambda: os.pwrite(fd, b"mine", 99999) == 4 or sys.exit(1))
+    assert mapped[99999:100005] == b"miners"
     mapped.close()
+    assert os.pread(fd, 6, 99999) == b"miners"
+    private = mmap.mmap(fd, 8192, mmap.MAP_PRIVATE, offset=size - 8192)
+    private[:4] = b"only"
+    assert os.pread(fd, 4, size - 8192) != b"only"
+    private.close()
+    with open(__file__, "rb") as file:  # no disk, which is mapped as it is
+        assert mmap.mmap(file.fileno(), 0, prot=mmap.PROT_READ)[:] == file.read()
 
 
 def alone():
@@ -158,6 +207,10 @@ def main():
     passed_size = os.open(NAME, os.O_RDONLY)
     size = struct.unpack("Q", fcntl.ioctl(passed_size, BLKGETSIZE64, bytes(8)))[0]
     os.close(passed_size)
+    first = os.open(NAME, os.O_RDWR)
+    everywhere(first, size)
+    appended(first)
+    os.close(first)
     passed(size)
     alone()
     fd = os.open(NAME, os.O_RDWR)

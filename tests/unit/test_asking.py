@@ -10,7 +10,8 @@ import pytest
 
 from pyview import asking, core
 from pyview.procedures import WAIT, Lost
-from pyview.verdicts import Asleep, At, Done, Opened, Redirect, Work
+from pyview.reach import NOTHING
+from pyview.verdicts import Asleep, At, Done, Ready, Redirect, Work
 
 TID = 0x7FFFFFF0  # the task of the world's stops
 
@@ -125,12 +126,13 @@ def test_who_can_hold_no_descriptor_yet_is_made_ready_and_asks_again(
     monkeypatch.setattr(core, "registers", lambda tid: regs)
     monkeypatch.setattr(core, "set_registers", lambda tid, given: world.said.append("again"))
 
-    def made_ready(tid):
+    def made_ready(tid, reach):
+        assert reach == NOTHING
         world.said.append("ready")
         yield from ()
 
-    monkeypatch.setattr(world.tracer._installer, "stop_for_descriptors", made_ready)
-    world.answers(Opened(None))
+    monkeypatch.setattr(world.tracer._installer, "stop_beyond", made_ready)
+    world.answers(Ready())
     said = world.runs(world.stop(core.NOTICE), world.stop(core.TRAP))
     assert said == ["stopped", "ready", "again", ("resume", TID)]
     assert (regs.ip, regs.nr) == (100 - core.CALL_LENGTH, core.NO_CALL)

@@ -93,6 +93,7 @@ def session(monkeypatch):
 
 
 TREE = Tree()
+HOLDER = SimpleNamespace(tid=os.getpid(), descriptors=1)  # it stops for everything
 
 
 def opened(file=None, name="/v/x", flags=os.O_RDWR, ino=1, tree=TREE):
@@ -119,7 +120,7 @@ def disk(session, monkeypatch, tmp_path):
     st = attributes(0o060600, ino=1, dev=1)
     file = Memory(linear=Linear(image, 0, 10, True))
     one = OpenFile(file, Mount("/dev/x", TREE, 1, "none", "", ""), "/", "/dev/x", os.O_RDWR, st)
-    session.ends.append(session.all.give_direct(one))
+    session.ends.append(session.all.give_native(one, HOLDER))
     yield one, session.ends[-1]
     os.close(image)
 
@@ -146,17 +147,22 @@ def test_a_whole_disk_is_the_images_own_open_file(session, disk):
 
 
 def test_what_is_no_whole_disk_is_not_direct(session, tmp_path, monkeypatch):
-    assert session.all.give_direct(opened()) == -1
+    assert session.all.give_native(opened(), HOLDER) == -1
     st = attributes(0o060600, ino=1, dev=1)
     mount = Mount("/dev/x", TREE, 1, "none", "", "")
     for flags in (os.O_RDWR, O_PATH, os.O_ACCMODE):
-        assert session.all.give_direct(OpenFile(Memory(), mount, "/", "/dev/x", flags, st)) == -1
+        one = OpenFile(Memory(), mount, "/", "/dev/x", flags, st)
+        assert session.all.give_native(one, HOLDER) == -1
     full = OSError(errno.ENOSPC, "no mark left")
     monkeypatch.setattr(core, "mark_direct", lambda fd: (_ for _ in ()).throw(full))
     (tmp_path / "image").write_bytes(b"0123456789")
     image = os.open(tmp_path / "image", os.O_RDWR)
     file = Memory(linear=Linear(image, 0, 10, True))
-    assert session.all.give_direct(OpenFile(file, mount, "/", "/dev/x", os.O_RDWR, st)) == -1
+    one = OpenFile(file, mount, "/", "/dev/x", os.O_RDWR, st)
+    assert session.all.give_native(one, HOLDER) == -1
+    ready = SimpleNamespace(tid=os.getpid(), descriptors=0, direct=0)
+    monkeypatch.setattr(core, "mark_direct", lambda fd: 1 << 63 | 40)
+    assert session.all.give_native(one, ready) == -1
     os.close(image)
 
 

@@ -45,9 +45,9 @@ def test_the_whole_of_a_file_is_direct_and_nothing_else(image, tmp_path):
 
 @pytest.mark.parametrize("access", [os.O_RDONLY, os.O_WRONLY, os.O_RDWR])
 def test_an_open_file_is_known_to_be_open_until_its_last_descriptor_goes(image, access):
-    fd, byte = direct.reopened(Linear(image, 0, 4096, True), access | os.O_APPEND)
+    fd, byte = direct.reopened(f"/proc/self/fd/{image}", access | os.O_APPEND)
     assert not os.get_inheritable(fd)
-    other, elsewhere = direct.reopened(Linear(image, 0, 4096, True), os.O_RDONLY)
+    other, elsewhere = direct.reopened(f"/proc/self/fd/{image}", os.O_RDONLY)
     assert byte != elsewhere
     copy = os.dup(fd)
     os.close(fd)
@@ -63,7 +63,7 @@ def test_the_lock_of_an_image_leaves_room(image, tmp_path):
     file = Kernel().open(str(tmp_path / "image"), os.O_RDWR)
     file.lock(True)
     found = file.linear()._replace(size=4096)
-    fd, byte = direct.reopened(found, os.O_RDWR)
+    fd, byte = direct.reopened(f"/proc/self/fd/{found.fd}", os.O_RDWR)
     assert direct.is_open(found.fd, byte)
     os.close(fd)
     file.close()
@@ -71,7 +71,7 @@ def test_the_lock_of_an_image_leaves_room(image, tmp_path):
 
 def test_a_closed_image_has_nothing_open(image):
     copy = os.dup(image)
-    fd, byte = direct.reopened(Linear(copy, 0, 4096, True), os.O_RDWR)
+    fd, byte = direct.reopened(f"/proc/self/fd/{copy}", os.O_RDWR)
     os.close(copy)
     assert not direct.is_open(copy, byte)
     os.close(fd)

@@ -36,12 +36,14 @@ from pyview.filter import (
     identity_tier,
     mapping_tier,
     message_tier,
+    native_tier,
     path_tier,
     program,
     ptrace_tier,
     run,
     wait_tier,
 )
+from pyview.reach import CHUNK, EVERYWHERE, Reach
 from pyview.syscalls import BY_NAME, CALLS, X32, Stop, When
 
 pytestmark = pytest.mark.skipif(not oracle.HEADER.exists(), reason="no x86-64 kernel headers")
@@ -184,6 +186,40 @@ def test_the_descriptor_tier_answers_as_the_table(nr, args):
     held = row is not None and row.held is not None
     wanted = held and (not row.held or any(when.holds(args) for when in row.held))
     assert run(HELD, nr, args).value == (TRACED if wanted else SECCOMP_RET_ALLOW)
+
+
+SIZES = st.sampled_from([0, 1, 4096, 1 << 32, 5 << 32, (5 << 32) + 7, EVERYWHERE])
+
+
+@given(st.booleans(), SIZES, SIZES, st.sampled_from([0, 4096, 65536]), six)
+def test_the_native_tiers_stop_beyond_their_reach(windowed, reads, writes, low, args):
+    if not windowed:
+        reads = EVERYWHERE
+    made = native_tier(oracle.numbers(), Reach(windowed, reads, writes, low))
+    for name, border in (("pread64", reads), ("pwrite64", writes)):
+        for count in (0, 1, CHUNK, CHUNK + 1, 1 << 40, args[2]):
+            for at in (0, low - 1, low, border - 1, border, border + 1, 1 << 63, args[3]):
+                at %= 1 << 64
+                inside = low <= at < border and count <= CHUNK
+                stop = not (border == EVERYWHERE or inside)
+                assert stops(made, name, 3, 0, count, at) is stop, (name, count, at)
+
+
+def test_a_direct_descriptor_is_read_and_mapped_without_a_stop_and_a_window_is_not():
+    direct = native_tier(oracle.numbers(), Reach(False, EVERYWHERE, 0))
+    window = native_tier(oracle.numbers(), Reach(True, 1 << 30, 0, 4096))
+    for name in ("read", "preadv", "fsync", "lseek"):
+        assert not stops(direct, name, 3)
+        assert stops(window, name, 3)
+    assert not stops(direct, "mmap", 0, 4096, 3, MAP_PRIVATE, 3)
+    assert stops(window, "mmap", 0, 4096, 3, MAP_PRIVATE, 3)
+    for one in (direct, window):
+        for name in ("write", "fstat", "ioctl", "sendmsg", "pwritev"):
+            assert stops(one, name, 3), name
+        assert stops(one, "setrlimit", 1)
+        assert stops(one, "prlimit64", 0, 1)
+        assert not stops(one, "setrlimit", 7)
+        assert not stops(one, "prlimit64", 1, 7)
 
 
 def test_calls_that_use_a_descriptor_stop():

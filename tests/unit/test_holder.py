@@ -17,6 +17,8 @@ from pyview.api import Device, File, Tree, attributes, refuse
 from pyview.handlers.caller import AT_FDCWD
 from pyview.openfile import O_PATH, OpenFile
 from pyview.pages import Part
+from pyview.reach import EVERYWHERE, NOTHING, READING, Reach
+from pyview.verdicts import Asleep, Ready
 
 
 def errno_of(action, *args, **more):
@@ -83,20 +85,33 @@ def test_an_emulated_descriptor_is_an_open_file(task, garden, view):
 
 
 def test_who_holds_none_is_not_asked(task, record):
-    assert not task.can_hold(Garden())
+    assert not task.can_hold(Garden(), os.O_RDONLY)
     record.descriptors = 1
-    assert task.can_hold(Garden())
+    assert task.can_hold(Garden(), os.O_RDONLY)
 
 
 def test_who_holds_direct_ones_can_hold_no_others(task, record, session, monkeypatch):
     disk, garden = Device(), Garden()
-    monkeypatch.setattr(session.descriptors, "would_be_direct", lambda tree: tree is disk)
-    assert not task.can_hold(disk)
-    assert task.is_direct(disk)
-    assert not task.is_direct(garden)
-    record.direct = 1
-    assert task.can_hold(disk)
-    assert not task.can_hold(garden)
+    reach = {disk: READING, garden: NOTHING}
+    monkeypatch.setattr(session.descriptors, "reach_of", lambda tree, flags, tid: reach[tree])
+    assert not task.can_hold(disk, os.O_RDWR)
+    assert task.reach(disk, os.O_RDWR) == READING
+    READING.narrows(record)
+    assert task.can_hold(disk, os.O_RDWR)
+    assert not task.can_hold(garden, os.O_RDONLY)
+
+
+def test_before_all_writes_are_heard_its_own_are_and_then_the_others(task, record, session):
+    session.hears_writes = lambda: None
+    assert task.must_hear(0) is None
+    Reach(False, EVERYWHERE, 4096).narrows(record)
+    assert task.must_hear(0) == task.must_hear() == Ready(READING)
+    READING.narrows(record)
+    assert task.must_hear(0) is None
+    assert task.must_hear() is None
+    session.hears_writes = lambda: "others"
+    assert task.must_hear() == Asleep("others")
+    assert task.must_hear(0) is None
 
 
 def test_an_emulated_directory_has_its_name(task, garden):

@@ -13,6 +13,7 @@ from pyview import core, installing
 from pyview.filter import path_tier
 from pyview.installing import SYNCED, SYNCED_LISTENER, WAIT_KILLABLE, Installer
 from pyview.procedures import WAIT, Lost
+from pyview.reach import EVERYWHERE, NOTHING, READING, Reach
 
 
 class Loop:
@@ -92,6 +93,10 @@ class World:
             filtered=0,
             messages=0,
             descriptors=0,
+            direct=0,
+            windowed=0,
+            reads_below=0,
+            writes_below=0,
             mapping=0,
             identified=0,
             identity=None,
@@ -247,7 +252,7 @@ def test_who_has_the_filter_from_its_parent_is_no_failure(world, loop):
     assert world.records[1].filtered
 
 
-@pytest.mark.parametrize("tier", ["messages", "descriptors", "mapping"])
+@pytest.mark.parametrize("tier", ["messages", "mapping"])
 def test_more_is_stopped_for_once_in_a_process(world, loop, tier):
     stop = getattr(loop.installer, f"stop_for_{tier}" + "s" * (tier == "mapping"))
     for tid in (1, 2, 1):
@@ -255,6 +260,30 @@ def test_more_is_stopped_for_once_in_a_process(world, loop, tier):
             next(stop(tid))
     assert world.flags == [SYNCED]
     assert [getattr(world.records[tid], tier) for tid in (1, 2, 3)] == [1, 1, 0]
+
+
+def test_a_process_stops_beyond_what_it_may_do_unheard(world, loop):
+    window = Reach(True, 1 << 30, 1 << 30, 4096)
+    for reach, stacked in ((window, 1), (window, 1), (Reach(False, EVERYWHERE, 1 << 40), 1),
+                           (READING, 2), (NOTHING, 3), (window, 3)):  # fmt: skip
+        with pytest.raises(StopIteration):
+            next(loop.installer.stop_beyond(1, reach))
+        assert len(world.flags) == stacked
+        assert all(reach.of(world.records[tid]) for tid in (1, 2))
+    assert not window.of(world.records[3])
+
+
+def test_all_that_could_write_unheard_are_narrowed(world, loop):
+    assert not loop.installer.narrow(READING, loop.told.append)
+    Reach(False, EVERYWHERE, 1 << 30).narrows(world.records[1])
+    READING.narrows(world.records[2])
+    world.records[4].direct = world.records[4].descriptors = 1
+    assert loop.installer.narrow(READING, loop.told.append)
+    assert list(loop.running) == [1]
+    loop.stops(1, core.TRAP)
+    assert loop.told == [""]
+    assert READING.of(world.records[1])
+    assert not loop.installer.narrow(READING, loop.told.append)
 
 
 def test_where_descriptors_are_emulated_all_stop_for_messages_too(world, loop):

@@ -338,6 +338,20 @@ def test_a_call_at_the_listener_is_answered_while_a_stop_is_pending(task):
             procedure.send(stop(kind))
 
 
+def test_a_call_that_the_task_is_stopped_before_does_not_run(task, monkeypatch):
+    answers = []
+    monkeypatch.setattr(core, "answer", lambda tid, value: answers.append((tid, value)))
+    procedure = procedures.skipped(TID)
+    assert next(procedure) == TO_EXIT
+    assert answers == [(TID, RESTARTNOINTR)]
+    assert procedure.send(stop(core.ENTRY)) == TO_EXIT
+    assert last(procedure, stop(core.EXIT)) is None
+    procedure = procedures.skipped(TID)
+    next(procedure)
+    with pytest.raises(Lost):
+        procedure.send(stop(core.DEAD))
+
+
 def drive(task, procedure, results):
     """Give each call its result; the numbers of the calls it was made to run, and its end."""
     numbers, left = [], list(results)

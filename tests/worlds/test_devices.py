@@ -420,20 +420,27 @@ def test_a_disk_that_is_in_use_stays_and_a_read_only_one_stays_as_it_is(view, tm
         "mount -t vudevramdisk -o size=4M none /dev/disk",
         "mount -t vudevubd -o cow=img.cow img /dev/disk",
         "mount -t vudevubd img /dev/ubda; mount -t vudevmbr /dev/ubda /dev/disk",
+        "mount -t vudevmbr disk /dev/disk && part=1",
+        "mount -t vudevubd -o cow=my.cow disk /dev/u; mount -t vudevmbr /dev/u /dev/disk; part=1",
     ],
-    ids=["raw", "whole", "memory", "cow", "nested"],
+    ids=["raw", "whole", "memory", "cow", "nested", "partition", "partition of cow"],
 )
 def test_a_block_device_is_one_however_its_descriptors_are_made(view, tmp_path, mount):
     image = make(tmp_path / "img", 4 << 20)
-    text = f"""mount -t vudevnull none /dev/null0; {mount}
-    python3 {GUESTS}/blockdevice.py /dev/disk
-    exec 3< /dev/disk
+    disk = make(tmp_path / "disk", 6 << 20)
+    subprocess.run(["/sbin/sfdisk", "-q", disk], input="start=2048\n", text=True, check=True)
+    text = f"""mount -t vudevnull none /dev/null0; part=; {mount}
+    python3 {GUESTS}/blockdevice.py /dev/disk$part
+    exec 3< /dev/disk$part
     umount /dev/disk 2>/dev/null && echo unmounted while open
     exec 3<&-
     umount /dev/disk && echo unmounted"""
     assert view(text) == "well\nunmounted\n"
     assert image.stat().st_size == 4 << 20
-    if "cow" not in mount and "ramdisk" not in mount:
+    assert disk.stat().st_size == 6 << 20
+    if mount.endswith("disk && part=1"):
+        assert piece(disk, 2049, 1)[:6] == b"theirs"
+    elif "cow" not in mount and "ramdisk" not in mount:
         assert piece(image, 1, 1)[:6] == b"theirs"
 
 

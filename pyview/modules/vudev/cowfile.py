@@ -45,6 +45,7 @@ class CowFile(File):
         self._size, self._data_at = header.size, header.data_at
         self._sector = header.sector
         self._page = max(PAGE, header.sector)
+        self.moves_pages = not (self._page | self._data_at) % PAGE
         self._dirty: set[int] = set()  # numbers of BITS_AT_ONCE bytes that are to be written
         self._failed = False
         length = cow.size()

@@ -336,7 +336,8 @@ def test_an_ioctl_of_a_device_gets_what_its_argument_points_to():
         (requests.BLKDISCARD, bytes(range(16))),
     ]
     # Not after what is about its bytes.
-    assert caller.notes == [("settle",), ("changed", "/dev/x")] * 2 + [("settle",)]
+    changes = [("settle",), ("changed", "/dev/x")] * 2
+    assert caller.notes == [("must hear", -1), *changes, ("settle",)]
     for request, at in ((requests.BLKROSET, 8), (requests.BLKDISCARD, b"short")):
         with pytest.raises(OSError) as raised:
             play(caller.calls("ioctl", 5, request, at))
@@ -440,3 +441,11 @@ def test_other_watches_are_the_kernels(text, op):
     caller = Nobody()
     caller.stands_for[5] = text
     assert play(caller.calls("epoll_ctl", 3, op, 5, 0x5000))[0] == Real()
+
+
+def test_a_disk_is_made_read_only_once_all_writes_to_it_are_heard():
+    disk = Disk(b"")
+    caller = holding(disk)
+    caller.first = Asleep("others")
+    assert play(caller.calls("ioctl", 5, requests.BLKROSET, b"\1\0\0\0"))[0] == Asleep("others")
+    assert disk.asked == []

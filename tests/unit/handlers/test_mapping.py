@@ -11,7 +11,7 @@ import pytest
 from memory import Memory
 from playbook import Nobody, play
 
-from pyview.api import Tree, attributes
+from pyview.api import Linear, Tree, attributes
 from pyview.api import refuse as error
 from pyview.openfile import O_PATH, OpenFile
 from pyview.pages import Pages, Part
@@ -95,6 +95,44 @@ def test_they_hold_what_is_mapped(holding):
     (pages,) = caller.pages_given
     assert os.pread(pages.fd, 4096, 4096) == bytes(caller.objects[5].file.data[4096:8192])
     assert caller.objects[5].file.reads == [(4096, 4096)]
+
+
+IMAGE = ("/its/image", Linear(7, 1 << 20, 8192, True))
+
+
+@pytest.mark.parametrize(
+    ("flags", "how", "mode"), [(R, PRIVATE, R), (RW, PRIVATE, R), (R, SHARED, R), (RW, SHARED, RW)]
+)
+def test_a_piece_of_a_file_is_mapped_itself(holding, flags, how, mode):
+    caller = holding(flags=flags, kind=stat.S_IFBLK)
+    caller.images["/o/x"] = IMAGE
+    verdict, asked = play(maps(caller, 4000, flags=how, offset=4096), 9, AT, 0)
+    assert verdict == Emulate(AT)
+    assert asked == [
+        Redirect({0: b"/its/image\0", 1: mode | os.O_CLOEXEC, 2: 0}, "open"),
+        Redirect({4: 9, 5: (1 << 20) + 4096}),
+        Redirect({0: 9}, "close"),
+    ]
+    assert caller.notes == []
+
+
+@pytest.mark.parametrize("result", [AT, -errno.ENOMEM])
+def test_behind_it_nothing_is_mapped(holding, result):
+    caller = holding(flags=RW, kind=stat.S_IFBLK)
+    caller.images["/o/x"] = IMAGE
+    results = (9, 10, result, 0, AT, 0) if result == AT else (9, 10, result, 0, 0)
+    verdict, asked = play(maps(caller, 9000, flags=SHARED, offset=4096), *results)
+    inside = Redirect({0: AT, 1: 4096, 3: SHARED | 0x10, 4: 9, 5: (1 << 20) + 4096})
+    assert asked == [
+        Redirect({0: b"/its/image\0", 1: RW | os.O_CLOEXEC, 2: 0}, "open"),
+        Redirect({0: b"/stand/in\0", 1: RW | os.O_CLOEXEC, 2: 0}, "open"),
+        Redirect({4: 10, 5: 0}),
+        Redirect({0: 10}, "close"),
+        *([inside] if result == AT else []),
+        Redirect({0: 9}, "close"),
+    ]
+    assert verdict == Emulate(result)
+    assert caller.stand_ins[-1].closed
 
 
 def test_a_mapping_that_fails_leaves_no_descriptor(holding):

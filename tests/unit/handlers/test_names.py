@@ -11,7 +11,7 @@ from playbook import play
 
 from pyview.abi.stat import pack_stat
 from pyview.handlers.caller import AT_FDCWD
-from pyview.verdicts import At, Done, Emulate, Give, Real, Redirect, Watches
+from pyview.verdicts import At, Done, Emulate, Give, Ready, Real, Redirect
 
 AT_NOFOLLOW, AT_FOLLOW, AT_EMPTY = 0x100, 0x400, 0x1000
 BENEATH, IN_ROOT = 0x08, 0x10
@@ -230,7 +230,7 @@ def test_a_file_of_proc_may_say_something_else_in_a_view(caller):
 def test_who_opens_a_list_of_mounts_may_watch_it(caller):
     name = f"/proc/{os.getpid()}/mountinfo"
     caller.texts[name] = b"text"
-    assert play(caller.calls("open", name, os.O_RDONLY))[0] == Watches()
+    assert play(caller.calls("open", name, os.O_RDONLY))[0] == Ready(watches=True)
     caller.watching = True
     assert play(caller.calls("open", name, os.O_RDONLY))[0] == Give(77, False)
 

@@ -10,7 +10,7 @@ from playbook import Nobody, play
 
 from pyview import syscalls
 from pyview.api import Device
-from pyview.filter import CLOSING, MAPPINGS, MESSAGES
+from pyview.filter import CLOSING, LIMITS, MAPPINGS, MESSAGES
 from pyview.handlers import names, table
 from pyview.openfile import OpenFile
 from pyview.syscalls import Role, Stop
@@ -25,7 +25,7 @@ def test_handlers_are_of_calls_that_stop():
     stopping = {call.name for call in syscalls.CALLS if call.stop in (Stop.LISTENER, Stop.TRACER)}
     held = {call.name for call in syscalls.CALLS if call.held is not None}
     identity = {call.name for call in syscalls.CALLS if call.identity is not None}
-    tiers = {*MESSAGES, *MAPPINGS, *CLOSING}
+    tiers = {*MESSAGES, *MAPPINGS, *CLOSING, *LIMITS}
     assert set(table.BY_NAME) <= stopping | held | identity | tiers
     in_c = {name for name in identity if name.startswith("get")}  # csrc/identity.c
     assert identity - in_c <= set(table.BY_NAME)

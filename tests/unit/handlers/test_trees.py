@@ -16,7 +16,8 @@ from pyview.api import File, Tree, attributes
 from pyview.api import refuse as error
 from pyview.handlers.caller import AT_FDCWD, Ids
 from pyview.openfile import O_PATH
-from pyview.verdicts import At, Emulate, Opened
+from pyview.reach import NOTHING
+from pyview.verdicts import At, Emulate, Opened, Ready
 
 PLAN = {
     "file": b"0123456789",
@@ -288,7 +289,7 @@ def test_a_directory_and_a_path_are_opened_by_nobody(emulated):
 
 def test_who_can_hold_no_descriptor_yet_opens_nothing(emulated, top):
     emulated.holds = False
-    assert play(emulated.calls("creat", "/e/new", 0o644)) == (Opened(None), [])
+    assert play(emulated.calls("creat", "/e/new", 0o644)) == (Ready(NOTHING), [])
     assert not (top / "new").exists()
 
 
