@@ -203,7 +203,7 @@ class Descriptors:
         except OSError:
             self.windows.closed(opened.key, 0)
             raise
-        window.users.add(known)
+        window.users[known] = opened.file
         if window.found.of is not None:
             self.in_c.hears(known, window.found.of, opened.key, window.moved)
         return fd

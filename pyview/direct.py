@@ -39,13 +39,15 @@ def whole(file: File) -> Linear | None:
 
 
 def in_pages(found: Linear) -> bool:
-    """Whether bytes are whole pages of a regular file, which can be mapped in their place."""
-    return (
-        found.of is None
-        and found.size > 0
-        and not (found.start | found.size) % PAGE
-        and stat.S_ISREG(os.fstat(found.fd).st_mode)
-    )
+    """Whether bytes are whole pages of a regular file, which can be mapped in their place.
+
+    Or all of it: behind its end there are zeroes, as behind a device's.
+    """
+    if found.of is not None or found.size <= 0 or found.start % PAGE:
+        return False
+    st = os.fstat(found.fd)
+    ends = not found.size % PAGE or found.start + found.size == st.st_size
+    return ends and stat.S_ISREG(st.st_mode)
 
 
 def image(file: File) -> Linear | None:

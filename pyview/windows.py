@@ -27,10 +27,9 @@ SPARE = 2  # processes that are kept for the next windows
 class Window:
     """The windows that a device has: all of them are the memory of one process.
 
-    file   the device, as somebody has opened it
     found  where its bytes are
     mem    the core's own: it tells who still has one
-    users  what the open files are known by: core.emulated()
+    users  the open files, by what they are known by: core.emulated()
     """
 
     def __init__(
@@ -43,8 +42,8 @@ class Window:
         found = shown(file)
         if found is None:
             raise refuse(errno.EINVAL)
-        self.file, self.found, self.process, self._pages = file, found, process, mapped
-        self.users: set[int] = set()
+        self.found, self.process, self._pages = found, process, mapped
+        self.users: dict[int, File] = {}
         self._mappings = 0
         self._gathers = False
         self.mem = os.open(self.name, os.O_RDONLY | os.O_CLOEXEC)
@@ -82,7 +81,7 @@ class Window:
 
     def refresh(self) -> None:
         """It may lie elsewhere, or not be written any more."""
-        found = shown(self.file)
+        found = next(filter(None, map(shown, self.users.values())), None)
         if found is not None and found != self.found:
             self.found = found
             self.show(0, found.size)
@@ -211,7 +210,7 @@ class Windows:
         """An open file of a device has gone."""
         window = self._by_key.get(key)
         if window is not None:
-            window.users.discard(known)
+            window.users.pop(known, None)
             self._drop(key, window)
 
     def _drop(self, key: tuple[int, int], window: Window) -> None:

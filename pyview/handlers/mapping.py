@@ -64,7 +64,9 @@ def _mmap(caller: Caller) -> Handler:
     writable = shared and access == os.O_RDWR  # mprotect(2) may make it so later
     found = caller.image(file)
     if found is not None:
-        return (yield from _mmap_image(caller, *found, shared, access))
+        verdict = yield from _mmap_image(caller, *found, shared, access)
+        if verdict.value != -errno.ENODEV:  # else its file system maps nothing
+            return verdict
     pages, name = caller.pages(file, shared, writable)
     yield from filled(pages, offset, length)
     mode = os.O_RDWR if access == os.O_RDWR or not shared else os.O_RDONLY

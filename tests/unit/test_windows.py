@@ -111,7 +111,7 @@ def window(all_windows):
         fd, byte, window = all_windows.open(opened(file, flags, ino))
         assert direct.is_open(window.mem, byte)
         fds.append(fd)
-        window.users.add(fd)
+        window.users[fd] = file
         return fd, window
 
     yield make
@@ -270,6 +270,10 @@ def test_only_what_can_be_mapped_has_windows(file, monkeypatch):
     image = file("image", 2 * SIZE)
     piece = Linear(image, 4096, SIZE, True)
     assert direct.shown(Disk(piece)) == piece
+    odd = file("odd", SIZE + 700)
+    for start in (0, 8192):
+        whole = Linear(odd, start, SIZE + 700 - start, True)
+        assert direct.shown(Disk(whole)) == whole
     for other in (
         None,
         piece._replace(start=512),

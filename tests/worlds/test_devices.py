@@ -412,35 +412,39 @@ def test_a_disk_that_is_in_use_stays_and_a_read_only_one_stays_as_it_is(view, tm
     assert not any(disk.read_bytes())
 
 
-@pytest.mark.parametrize(
-    "mount",
-    [
-        "mount -t vudevubd img /dev/disk",
-        "mount -t vudevmbr img /dev/disk",
-        "mount -t vudevramdisk -o size=4M none /dev/disk",
-        "mount -t vudevubd -o cow=img.cow img /dev/disk",
-        "mount -t vudevubd img /dev/ubda; mount -t vudevmbr /dev/ubda /dev/disk",
-        "mount -t vudevmbr disk /dev/disk && part=1",
-        "mount -t vudevubd -o cow=my.cow disk /dev/u; mount -t vudevmbr /dev/u /dev/disk; part=1",
-    ],
-    ids=["raw", "whole", "memory", "cow", "nested", "partition", "partition of cow"],
-)
-def test_a_block_device_is_one_however_its_descriptors_are_made(view, tmp_path, mount):
+BLOCK_DEVICES = {
+    "raw": "mount -t vudevubd img /dev/disk",
+    "whole": "mount -t vudevmbr img /dev/disk",
+    "odd": "truncate -s +1536 img; mount -t vudevubd img /dev/disk",
+    "memory": "mount -t vudevramdisk -o size=4M none /dev/disk",
+    "cow": "mount -t vudevubd -o cow=img.cow img /dev/disk",
+    "nested": "mount -t vudevubd img /dev/ubda; mount -t vudevmbr /dev/ubda /dev/disk",
+    "partition": "echo start=2048 | {SFDISK} && mount -t vudevmbr disk /dev/disk",
+    "odd partition": "echo start=63,size=9001 | {SFDISK} && mount -t vudevmbr disk /dev/disk",
+    "partition of cow": "echo start=2048 | {SFDISK} && "
+    "mount -t vudevubd -o cow=my.cow disk /dev/u && mount -t vudevmbr /dev/u /dev/disk",
+}
+
+
+@pytest.mark.needs("sfdisk")
+@pytest.mark.parametrize("kind", BLOCK_DEVICES)
+def test_a_block_device_is_one_however_its_descriptors_are_made(view, tmp_path, kind):
     image = make(tmp_path / "img", 4 << 20)
     disk = make(tmp_path / "disk", 6 << 20)
-    subprocess.run(["/sbin/sfdisk", "-q", disk], input="start=2048\n", text=True, check=True)
-    text = f"""mount -t vudevnull none /dev/null0; part=; {mount}
-    python3 {GUESTS}/blockdevice.py /dev/disk$part
-    exec 3< /dev/disk$part
+    mount = BLOCK_DEVICES[kind].format(SFDISK="sfdisk -q disk")
+    name = "/dev/disk1" if "partition" in kind else "/dev/disk"
+    text = f"""mount -t vudevnull none /dev/null0; {mount} || exit
+    python3 {GUESTS}/blockdevice.py {name}
+    exec 3< {name}
     umount /dev/disk 2>/dev/null && echo unmounted while open
     exec 3<&-
     umount /dev/disk && echo unmounted"""
     assert view(text) == "well\nunmounted\n"
-    assert image.stat().st_size == 4 << 20
+    assert image.stat().st_size == (4 << 20) + 1536 * (kind == "odd")
     assert disk.stat().st_size == 6 << 20
-    if mount.endswith("disk && part=1"):
-        assert piece(disk, 2049, 1)[:6] == b"theirs"
-    elif "cow" not in mount and "ramdisk" not in mount:
+    if kind in ("partition", "odd partition"):
+        assert piece(disk, 2049 if kind == "partition" else 64, 1)[:6] == b"theirs"
+    elif kind not in ("cow", "memory", "partition of cow"):
         assert piece(image, 1, 1)[:6] == b"theirs"
 
 

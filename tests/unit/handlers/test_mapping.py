@@ -135,6 +135,14 @@ def test_behind_it_nothing_is_mapped(holding, result):
     assert caller.stand_ins[-1].closed
 
 
+def test_where_files_cannot_be_mapped_its_pages_are(holding):
+    caller = holding(flags=RW, kind=stat.S_IFBLK)
+    caller.images["/o/x"] = IMAGE
+    verdict, asked = play(maps(caller, flags=SHARED), 9, -errno.ENODEV, 0, 10, AT, 0)
+    assert verdict == Emulate(AT)
+    assert Redirect({0: b"/its/pages\0", 1: RW | os.O_CLOEXEC, 2: 0}, "open") in asked
+
+
 def test_a_mapping_that_fails_leaves_no_descriptor(holding):
     verdict, asked = play(maps(holding()), 9, -errno.ENOMEM, 0)
     assert verdict == Emulate(-errno.ENOMEM)
