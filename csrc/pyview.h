@@ -133,7 +133,7 @@ struct pv_task {
 	uint8_t filtered;    /* runs under the path tier's filter */
 	uint8_t messages;    /* stops for messages too */
 	uint8_t descriptors; /* stops for calls with a descriptor: it had an emulated one */
-	uint8_t direct;      /* stops for such calls, but not within its reach: pyview/reach.py */
+	uint8_t direct;      /* stops for such calls, but not within so many reaches: pyview/reach.py */
 	uint8_t windowed;    /* which are pread64 and pwrite64 alone */
 	uint64_t reads_below, writes_below;  /* and offsets below these */
 	uint8_t began;       /* its listener call was run and has just been interrupted */

@@ -188,8 +188,10 @@ class Installer:
         if record is None or reach.of(record):
             return
         from pyview import filter as programs
-        from pyview.reach import NOTHING
+        from pyview.reach import ENOUGH, NOTHING
 
+        if record.direct >= ENOUGH:
+            reach = NOTHING
         numbers = self._loop.numbers
         if reach not in self._native_tiers:
             if reach == NOTHING:

@@ -11,6 +11,9 @@ from typing import Any, NamedTuple
 
 EVERYWHERE = (1 << 64) - 1
 CHUNK = 1 << 20  # bytes that may be read or written at once
+ENOUGH = (
+    3  # reaches of a process; each is a filter, and who looks at all disks reads little of each
+)
 
 
 class Reach(NamedTuple):
@@ -41,7 +44,7 @@ class Reach(NamedTuple):
             record.descriptors = 1
             return
         had = had_by(record)
-        record.direct, record.windowed = 1, had.windowed or self.windowed
+        record.direct, record.windowed = record.direct + 1, had.windowed or self.windowed
         record.reads_below = min(had.reads, self.reads)
         record.writes_below = min(had.writes, self.writes)
 

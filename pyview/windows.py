@@ -62,6 +62,8 @@ class Window:
         of mmap(2).
         """
         at, end = self._limits(offset, length)
+        if at == lowest() and end == self.found.size:
+            self._mappings = 0
         while at < end:
             before = at
             for extent in _places(self.found, at, end - at):

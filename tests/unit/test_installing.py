@@ -13,7 +13,7 @@ from pyview import core, installing
 from pyview.filter import path_tier
 from pyview.installing import SYNCED, SYNCED_LISTENER, WAIT_KILLABLE, Installer
 from pyview.procedures import WAIT, Lost
-from pyview.reach import EVERYWHERE, NOTHING, READING, Reach
+from pyview.reach import ENOUGH, EVERYWHERE, NOTHING, READING, Reach
 
 
 class Loop:
@@ -271,6 +271,14 @@ def test_a_process_stops_beyond_what_it_may_do_unheard(world, loop):
         assert len(world.flags) == stacked
         assert all(reach.of(world.records[tid]) for tid in (1, 2))
     assert not window.of(world.records[3])
+
+
+def test_who_opens_one_disk_after_the_other_stops_for_everything_at_last(world, loop):
+    for number in range(9):
+        with pytest.raises(StopIteration):
+            next(loop.installer.stop_beyond(1, Reach(True, 1 << 30 - number, 0)))
+    assert len(world.flags) == ENOUGH + 1
+    assert world.records[2].descriptors
 
 
 def test_all_that_could_write_unheard_are_narrowed(world, loop):
