@@ -307,6 +307,7 @@ def test_stopped_and_continued_with_its_command(home):
         shell.expect("got first")
         shell.type("\x1a")
         shell.expect("Stopped")
+        shell.expect("shell> ")  # before that it may drop what is typed
         shell.type("fg\n")
         shell.expect("\rready\r\n|\nready\r\n")
         shell.type("second\n")
