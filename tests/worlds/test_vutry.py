@@ -11,12 +11,13 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
 from stage import age, copied, furnish, picture
 from worlds.terminal import Terminal
-from worlds.world import World, pyview_command
+from worlds.world import World, marked, pyview_command, status_of
 
 pytestmark = pytest.mark.needs("user")
 VUTRY = os.path.join(os.path.dirname(pyview_command()), "vutry")
@@ -295,6 +296,11 @@ except EOFError:
 """
 
 
+def stopped(mark):
+    """Those of the marked processes that have stopped."""
+    return [pid for pid in marked(mark) if status_of(pid).get("State", " ")[0] in "Tt"]
+
+
 def test_stopped_and_continued_with_its_command(home):
     (home.path.parent / "echoes.py").write_text(ECHOES)
     world = World("native", home=home.path)
@@ -307,7 +313,9 @@ def test_stopped_and_continued_with_its_command(home):
         shell.expect("got first")
         shell.type("\x1a")
         shell.expect("Stopped")
-        shell.expect("shell> ")  # before that it may drop what is typed
+        shell.expect("shell> ")
+        while len(stopped(shell.mark)) < 2:  # the command still reads until it has stopped, too
+            time.sleep(0.01)
         shell.type("fg\n")
         shell.expect("\rready\r\n|\nready\r\n")
         shell.type("second\n")
