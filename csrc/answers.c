@@ -53,7 +53,8 @@ int pv_give(int listener, uint64_t id, int fd, int cloexec)
 }
 
 /* The same, and the core has closed `fd` before the caller goes on: nobody else holds the file then,
- * so that it is closed when the caller closes it.  flock(2) and IN_CLOSE_WRITE tell the difference. */
+ * so that it is closed when the caller closes it.  flock(2) and IN_CLOSE_WRITE tell the difference.
+ * The number that the caller has it by, or -errno. */
 int pv_hand_over(int listener, uint64_t id, int fd, int cloexec)
 {
 	struct seccomp_notif_addfd a = {
@@ -64,7 +65,8 @@ int pv_hand_over(int listener, uint64_t id, int fd, int cloexec)
 	int r = answer(listener, SECCOMP_IOCTL_NOTIF_ADDFD, &a);
 
 	close(fd);
-	return pv_reply(listener, id, r);
+	int sent = pv_reply(listener, id, r);
+	return sent < 0 ? sent : r;
 }
 
 /* Give the caller a copy of the core's `fd` in the place of its descriptor `number`, and no answer. */

@@ -48,6 +48,7 @@ void pv_known_drop(struct pv_linear *l)
 {
 	free(l->text);
 	free(l->answers);
+	pv_texts_of(l, NULL, NULL);
 }
 
 static int stored(int tid, uint64_t addr, const void *bytes, size_t length, int64_t *value)

@@ -145,9 +145,7 @@ int pv_mark_emulated(int fd)
 	return fcntl(fd, F_SETSIG, EMULATED) < 0 ? -errno : 0;
 }
 
-/* The core's `fd` is a direct descriptor from now on: what pv_emulated() will call it, 0 when it can't
- * be one. */
-uint64_t pv_mark_direct(int fd)
+static uint64_t mark_direct(int fd)
 {
 	for (int mark = TEXT - 1; mark >= DIRECT; mark--)
 		if (!marks[mark]) {
@@ -158,6 +156,19 @@ uint64_t pv_mark_direct(int fd)
 			return PV_IS_DIRECT | (uint64_t)mark;
 		}
 	return 0;
+}
+
+/* The core's `fd` is a direct descriptor from now on: what pv_emulated() will call it, 0 when it can't
+ * be one. */
+uint64_t pv_mark_direct(int fd)
+{
+	uint64_t found = mark_direct(fd);
+
+	if (!found) {
+		pv_texts_sweep();
+		found = mark_direct(fd);
+	}
+	return found;
 }
 
 /* Nobody has that descriptor any more. */

@@ -63,6 +63,9 @@ static int lacks_only_name(const struct pv_stop *s)
 		return s->args[1] <= 7;
 	case SYS_faccessat:
 		return s->args[2] <= 7;
+	case SYS_faccessat2:
+		return s->args[2] <= 7 && !(s->args[3] & ~(uint64_t)(AT_SYMLINK_NOFOLLOW | AT_EACCESS |
+		                                                     AT_EMPTY_PATH));
 	case SYS_open:
 		return !(s->args[1] & makes);
 	case SYS_openat:
@@ -86,6 +89,17 @@ static int overlaid(struct pv_task *t, struct pv_stop *s, struct pv_where *w, in
 		return verdict;
 	pv_counts[3]++;
 	s->domain = w->domain;
+	return PV_ANSWERED;
+}
+
+/* A listener's call on a name below a directory that has only texts. */
+static int among_texts(struct pv_task *t, struct pv_stop *s, int dirfd, const char *path)
+{
+	if (*path == '/' || (s->nr != SYS_newfstatat && s->nr != SYS_faccessat &&
+	                     s->nr != SYS_faccessat2 && s->nr != SYS_openat) ||
+	    !lacks_only_name(s) || pv_texts_call(t, s, dirfd, path) != PV_ANSWERED)
+		return PV_TO_PYTHON;
+	pv_counts[3]++;
 	return PV_ANSWERED;
 }
 
@@ -158,7 +172,7 @@ int pv_dispatch_notice(struct pv_task *t, struct pv_stop *s)
 	enum pv_verdict found = pv_where(t, dirfd, path, nofollow, &w, &s->key);
 	switch (found) {
 	case PV_SLOW:
-		verdict = PV_TO_PYTHON;
+		verdict = among_texts(t, s, dirfd, path);
 		break;
 	case PV_NO_ENTRY:
 	case PV_IS_KEPT:

@@ -309,6 +309,9 @@ struct pv_linear {           /* an open file */
 	unsigned char stat[144];     /* struct stat */
 	struct pv_answer *answers;   /* to ioctl(2) */
 	unsigned nanswers;
+	struct pv_texts *texts;      /* the tree that it is a directory of, NULL: only Python knows it */
+	char *inside;                /* and which: "" or a name with a slash behind it */
+	unsigned changes;            /* of mounts, before that was told */
 	struct pv_linear *next;
 };
 struct pv_linear *pv_linear_new(uint64_t object);
@@ -324,6 +327,23 @@ struct pv_answer {           /* to ioctl(2) */
 };
 int pv_known_text(struct pv_linear *linear, const char *text, size_t length);
 int pv_known_answers(struct pv_linear *linear, const void *answers, unsigned count);
+
+/* ---- texts.c: trees that have only texts ---- */
+struct pv_opened {           /* a text that C has opened */
+	int id;              /* of its tree */
+	int flags;           /* O_* */
+	int image;           /* a descriptor of the core, of the same file in memory */
+	int64_t byte;        /* which whoever has it open has locked */
+	char name[256];      /* in the tree, without the first slash */
+};
+struct pv_texts *pv_texts_new(int id, const char *target);
+void pv_texts_free(struct pv_texts *texts);
+int pv_texts_add(struct pv_texts *texts, const char *name, const void *looks, const char *bytes,
+                 size_t size);
+int pv_texts_of(struct pv_linear *linear, struct pv_texts *texts, const char *inside);
+int pv_texts_take(uint64_t object, struct pv_opened *is);
+uint64_t pv_texts_open(int place);
+void pv_texts_sweep(void);
 
 /* ---- extents.c: files whose bytes lie in several descriptors ---- */
 enum { PV_ZEROES = -1 };
@@ -380,6 +400,7 @@ int pv_alike(const struct pv_task *task);
 /* ---- clean.c: names known to meet no symbolic link that matters ---- */
 void pv_clean(uint64_t key);
 void pv_forget(void);
+uint64_t pv_generation(void);
 /* cffi: end */
 
 /* ---- between C files only ---- */
@@ -492,9 +513,10 @@ int pv_serve_kept(struct pv_task *t, struct pv_stop *s, struct pv_where *w, int 
 int pv_serve_fstat(struct pv_task *t, struct pv_stop *s, int fd, int64_t *value);
 int pv_lists_kept(struct pv_task *t, int fd);
 uint64_t pv_now(void);
-uint64_t pv_generation(void);
 int pv_is_linked(uint64_t dev, uint64_t ino);
 int pv_has_links(void);
+unsigned pv_view_changes(void);
+int pv_texts_call(struct pv_task *t, struct pv_stop *s, int dirfd, const char *path);
 int pv_is_kept(const struct pv_view *v, int domain);
 int pv_is_unsynced(const struct pv_view *v, int domain);
 uint64_t pv_key(struct pv_task *t, int relative, int domain, const char *path);

@@ -11,10 +11,16 @@ struct pv_view *pv_view_new(void)
 	return calloc(1, sizeof(struct pv_view));
 }
 
+static unsigned serials;
+
+/* Another number after each change of any view's mounts. */
+unsigned pv_view_changes(void)
+{
+	return serials;
+}
+
 void pv_view_clear(struct pv_view *v)
 {
-	static unsigned serials;
-
 	for (size_t i = 0; i < v->ncovers; i++) {
 		free(v->covers[i].prefix);
 		free(v->covers[i].root);

@@ -402,6 +402,41 @@ def linear(known: int) -> Any:
 
 
 forget_linear = lib.pv_linear_free
+
+
+def new_texts(number: int, target: str) -> Any:
+    """A tree of texts (struct pv_texts), to be known by `number`.  Raises MemoryError."""
+    found = lib.pv_texts_new(number, os.fsencode(target))
+    if found == ffi.NULL:
+        raise MemoryError
+    return found
+
+
+def add_text(texts: Any, name: bytes, looks: bytes, data: bytes) -> None:
+    """What is in it, by ascending names: a struct stat, a file's bytes.  Raises MemoryError."""
+    _remembered(lib.pv_texts_add(texts, name, looks, data, len(data)))
+
+
+def texts_of(entry: Any, texts: Any, inside: str) -> None:
+    """An open file is this directory of a tree, or with None of none.  Raises MemoryError."""
+    _remembered(lib.pv_texts_of(entry, texts or ffi.NULL, os.fsencode(inside)))
+
+
+def take_text(known: int) -> tuple[int, int, int, int, bytes] | None:
+    """What C has opened of a tree of texts: the tree's number, O_*, image, byte locked, name."""
+    is_of = ffi.new("struct pv_opened *")
+    if not lib.pv_texts_take(known, is_of):
+        return None
+    return is_of.id, is_of.flags, is_of.image, is_of.byte, ffi.string(is_of.name)
+
+
+def opened_texts() -> list[int]:
+    """What is open of those that C has opened, as emulated() calls it."""
+    lib.pv_texts_sweep()
+    return [known for known in map(lib.pv_texts_open, range(64)) if known]
+
+
+free_texts = lib.pv_texts_free
 ANSWER = lib.PV_ANSWER  # bytes that an answer to ioctl has room for
 
 
@@ -541,6 +576,7 @@ def has_sockets(view: Any) -> None:
 
 
 clean, use_domains, forget_names = lib.pv_clean, lib.pv_use_domains, lib.pv_forget
+generation = lib.pv_generation  # another number after each forget_names(), and change of mounts
 
 
 class Layer:

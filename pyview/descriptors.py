@@ -24,13 +24,14 @@ from pyview import core
 from pyview.api import Device, File, Linear, Tree, refuse
 from pyview.linear import InC
 from pyview.locks import EVERYTHING, LOCKS
-from pyview.openfile import KernelPosition, OpenFile, Position
+from pyview.openfile import O_PATH, KernelPosition, OpenFile, Position
 from pyview.pages import Area, Pages, Part
 from pyview.paths import Found
-from pyview.reach import NOTHING, Reach
+from pyview.reach import NATIVELY, NOTHING, Reach
 from pyview.view import covers as _covers
 
 if TYPE_CHECKING:
+    from pyview.texts import Texts
     from pyview.windows import Windows
 
 REMEMBERED = 4096  # names of files that have been mapped
@@ -93,12 +94,14 @@ class Descriptors:
         `mistake(what, error)`: a module has made one.
         """
         self._wake, self._tell, self._mistake = wake, tell, mistake
-        self.in_c = InC(self._asked)
+        self.in_c = InC(self._asked, self._tell_texts)
         self._poll = select.epoll()  # of the core's ends: hang-ups
         # Some are left for what the core opens for itself: modules, proc, filters' listeners.
         self._most = resource.getrlimit(resource.RLIMIT_NOFILE)[0] - RESERVED
         self._by_object: dict[int, OpenFile] = {}
         self._direct: dict[int, tuple[int, int]] = {}  # what it is known by -> image, byte locked
+        self._own: set[int] = set()  # those of which the image is of no use to others
+        self._texts: Texts | None = None  # from the first directory of texts on
         self.windows: Windows | None = None
         self._unshown: set[tuple[int, int]] = set()  # devices that can't have windows
         self._images: dict[tuple[int, int], str] = {}  # device and inode -> the name of the device
@@ -144,7 +147,9 @@ class Descriptors:
     def reach_of(self, tree: Tree, flags: int, tid: int) -> Reach:
         """What who opens a tree's root needs no stop for, in all likelihood."""
         if not isinstance(tree, Device):
-            return NOTHING
+            from pyview.direct import is_texts
+
+            return NATIVELY if is_texts(tree) else NOTHING
         block = self._said("lstat", lambda: stat.S_ISBLK(tree.lstat("/").st_mode))
         return self._reach(tree, flags, tid) if block else NOTHING
 
@@ -162,8 +167,10 @@ class Descriptors:
 
     def give_native(self, opened: OpenFile, record: Any) -> int:
         """The same, of the kernel's own open file; -1 when that can't be."""
-        if opened.kind != stat.S_IFBLK or opened.polls:
+        if opened.polls or opened.flags & O_PATH:
             return -1
+        if opened.kind != stat.S_IFBLK:
+            return self._give_text(opened, record)
         reach = self._reach(opened.file, opened.flags, record.tid)
         if reach == NOTHING or not reach.of(record):
             return -1
@@ -173,6 +180,59 @@ class Descriptors:
             return -1 if record.descriptors else self._give_window(opened)
         except OSError:
             return -1
+
+    def _give_text(self, opened: OpenFile, record: Any) -> int:
+        from pyview import direct
+
+        reads = opened.flags & os.O_ACCMODE == os.O_RDONLY and opened.key not in self._mapped
+        if not (reads and direct.is_texts(opened.tree) and NATIVELY.of(record)):
+            return -1
+        known = None if opened.is_directory else self._asked(opened, "known", opened.file.known)
+        data = known and known.text
+        if not (opened.is_directory or isinstance(data, bytes)):
+            return -1
+        try:
+            image = direct.text(data) if data is not None else direct.directory()
+        except OSError:
+            return -1
+        try:
+            fd, byte = direct.reopened(f"/proc/self/fd/{image}", opened.flags)
+            self._owned(opened, fd, image, byte)
+        except OSError:
+            os.close(image)
+            return -1
+        return fd
+
+    def _owned(self, opened: OpenFile, fd: int, image: int, byte: int) -> None:
+        """A direct descriptor whose image goes with it."""
+        opened.at, opened.direct = KernelPosition(), True
+        self._own.add(self._marked(opened, fd, image, byte))
+        if not opened.is_directory:
+            self.remember(image, opened.name)
+
+    def _tell_texts(self, entry: Any, opened: OpenFile) -> None:
+        if self._texts is None:
+            from pyview.texts import Texts
+
+            self._texts = Texts(self._take_all)
+        self._texts.tell(entry, opened)
+
+    def _take_all(self) -> None:
+        """Know of all that C has opened."""
+        for known in core.opened_texts() if self._texts is not None else ():
+            self.find(known)
+
+    def _taken(self, known: int) -> OpenFile | None:
+        """Know of what C has opened."""
+        taken = self._texts.taken(known) if self._texts is not None else None
+        if taken is None:
+            return None
+        opened, image, byte = taken
+        opened.at, opened.direct = KernelPosition(), True
+        self._note(opened, known, image, byte)
+        self._own.add(known)
+        self.remember(image, opened.name)
+        return opened
 
     def _give_direct(self, opened: OpenFile) -> int:
         from pyview import direct
@@ -216,10 +276,13 @@ class Descriptors:
             os.close(fd)
             opened.direct, opened.at = False, Position()
             raise
+        self._note(opened, known, mine, byte)
+        return known
+
+    def _note(self, opened: OpenFile, known: int, mine: int, byte: int) -> None:
         self._by_object[known] = opened
         self._direct[known] = mine, byte
         self.in_c.tell(known, opened)
-        return known
 
     def shows_image(self, fd: int, name: str) -> None:
         """Who maps the file that the core has open as `fd` has mapped this device."""
@@ -243,7 +306,7 @@ class Descriptors:
 
     def refresh(self) -> None:
         """What C may read and write itself, and what windows show, is another now."""
-        for inode, opened in self._by_object.items():
+        for inode, opened in list(self._by_object.items()):
             self.in_c.tell(inode, opened)
         if self.windows is not None:
             self._said("linear", self.windows.refresh)
@@ -274,7 +337,7 @@ class Descriptors:
 
     def find(self, known: int) -> OpenFile | None:
         """The open file by what core.emulated() says."""
-        return self._by_object.get(known)
+        return self._by_object.get(known) or self._taken(known)
 
     def held(self, record: Any, fd: int, known: int = 0) -> OpenFile | None:
         """The open file of a task's descriptor, if it is emulated; `known`: as for find()."""
@@ -301,6 +364,9 @@ class Descriptors:
                     del self._direct[known]
                     core.unmark_direct(known)
                     self._closed(known, self._by_object[known])
+                    if known in self._own:
+                        self._own.discard(known)
+                        os.close(image)
 
     def _hung_up(self, end: int) -> None:
         inode, opened = self._ends.pop(end)
@@ -328,7 +394,8 @@ class Descriptors:
 
     def opened(self) -> Iterator[OpenFile]:
         """All open files; those that are still mapped too."""
-        yield from self._by_object.values()
+        self._take_all()
+        yield from list(self._by_object.values())
         for files in self._ended.values():
             yield from files
 

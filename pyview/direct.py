@@ -5,6 +5,9 @@ A direct one is the image of a whole device.  What is read, mapped, synchronized
 the device then costs what it costs on the image itself.  What could tell the difference stops as on
 any other emulated descriptor.  Of windows: pyview/windows.py.
 
+The same of trees that have only texts (api.Tree.texts): of a file, one in memory with its bytes;
+of a directory, some directory of the kernel's, of which nothing is seen but that it is one.
+
 The core keeps no copy, so it hears nothing of the last close.  A lock on a byte that no file has
 tells whether the open file is still there: it goes with it (fcntl(2), F_OFD_SETLK).
 """
@@ -18,7 +21,7 @@ import stat
 import struct
 from functools import cache
 
-from pyview.api import File, Linear
+from pyview.api import File, Linear, Tree
 from pyview.kernel import BEYOND
 from pyview.openfile import O_PATH
 from pyview.pages import PAGE, rounded
@@ -26,6 +29,8 @@ from pyview.reach import CHUNK, EVERYWHERE, NOTHING, Reach
 
 _FLOCK = struct.Struct("=hh4xqqi4x")
 _SYNC = os.O_SYNC | os.O_DSYNC
+_SEALS = fcntl.F_SEAL_SEAL | fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_GROW | fcntl.F_SEAL_WRITE
+DIRECTORY = "/sys"  # it behaves as one that nobody can write: for fsync(2), lseek(2)...
 HIGHEST = 1 << 46  # bytes: what addresses a process has free at least
 
 
@@ -112,6 +117,32 @@ def _writes(found: Linear, flags: int) -> int:
         return EVERYWHERE
     plain = found.writes and found.of is None and not flags & _SYNC
     return _within(found.size) if plain else 0
+
+
+def is_texts(tree: Tree) -> bool:
+    """Whether a tree says so of itself."""
+    return getattr(tree, "texts", False) is True
+
+
+def text(data: bytes) -> int:
+    """A file with these bytes that nobody can write: a descriptor of the core.
+
+    Errors: EMFILE, ENOMEM.
+    """
+    fd = os.memfd_create("pyview", os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
+    try:
+        os.write(fd, data)
+        os.fchmod(fd, stat.S_IRUSR | stat.S_IRGRP | stat.S_IROTH)
+        fcntl.fcntl(fd, fcntl.F_ADD_SEALS, _SEALS)
+    except OSError:
+        os.close(fd)
+        raise
+    return fd
+
+
+def directory() -> int:
+    """Some directory: a descriptor of the core.  Errors: those of open(2)."""
+    return os.open(DIRECTORY, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
 
 
 def reopened(name: str, flags: int) -> tuple[int, int]:

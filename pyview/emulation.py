@@ -76,6 +76,7 @@ class Emulation:
 
     def device_changed(self, opened: OpenFile) -> None:
         self._loop.device_changed(opened)
+        core.forget_names()  # links in sysfs may lead elsewhere
         self.descriptors.refresh()
 
     def view_of(self, pid: int) -> View | None:

@@ -98,8 +98,9 @@ class Map:
 class InC:
     """The entries and maps of one session."""
 
-    def __init__(self, asked: Asked) -> None:
-        self._asked = asked
+    def __init__(self, asked: Asked, tell_texts: Callable[[Any, OpenFile], None]) -> None:
+        """`tell_texts(entry, opened)`: let C answer for what is in a directory of texts."""
+        self._asked, self._tell_texts = asked, tell_texts
         self._maps: dict[int, Map] = {}  # by the id of the file, which the map keeps
 
     def tell(self, inode: int, opened: OpenFile) -> None:
@@ -118,11 +119,16 @@ class InC:
         opened.map = None
         path = opened.flags & O_PATH
         entry.flags = opened.flags | (0 if path else O_LARGEFILE)
-        if not path and not opened.is_directory:
-            try:
+        if path:
+            return
+        try:
+            if opened.direct and opened.is_directory:
+                core.texts_of(entry, None, "")
+                self._asked(opened, "contents", partial(self._tell_texts, entry, opened))
+            elif not opened.is_directory:
                 self._tell(inode, entry, opened)
-            except MemoryError:
-                pass
+        except MemoryError:
+            pass
 
     def _tell(self, inode: int, entry: Any, opened: OpenFile) -> None:
         known = self._asked(opened, "known", partial(_said, opened))

@@ -11,7 +11,7 @@ import errno
 import stat
 from typing import NamedTuple, Protocol
 
-from pyview.api import Overlay, Shown, Tree, refuse
+from pyview.api import Device, Overlay, Shown, Tree, refuse
 from pyview.view import Cover, View, checked_real, covers
 
 LINKS = 40  # MAXSYMLINKS: one more is ELOOP
@@ -54,6 +54,7 @@ class Found(NamedTuple):
     slash   it must be a directory: a slash or a dot was at the end
     dots    "." or ".." for whoever makes or removes entries, when that was the last name
     shown   what an overlay shows there; None where there is no overlay
+    fixed   in a virtual tree; the way is the same for everybody, until mounts or devices change
     """
 
     name: str
@@ -65,6 +66,7 @@ class Found(NamedTuple):
     slash: bool = False
     dots: str = ""
     shown: Shown | None = None
+    fixed: bool = False
 
     @property
     def number(self) -> int:
@@ -134,6 +136,12 @@ def shown_by(cover: Cover, name: str) -> Shown:
     return found
 
 
+def _is_fixed(cover: Cover) -> bool:
+    """Whether what its tree shows changes only with mounts and devices."""
+    tree = cover.mount.tree
+    return cover.number < 0 and (isinstance(tree, Device) or getattr(tree, "texts", False) is True)
+
+
 class _Way(NamedTuple):
     """What a walk knows once it is in the directory of the last name."""
 
@@ -170,6 +178,7 @@ class _Walk:
         self.touched = False  # the kernel, in the lower of an overlay, goes another way
         self.beyond: Cover | None = None  # what a magic link at the end leads to lies there
         self.overlaid = bool(self.cover.layers)  # all the way lies in overlays
+        self.fixed = not self.relative  # so far
 
     def step(self, part: str) -> None:
         """Go on by one name.  Errors: whatever the kernel says of it."""
@@ -197,6 +206,7 @@ class _Walk:
                 self.to(child, cover)
                 return
         target = None if kept else self.look(child, cover, last)
+        self.fixed = self.fixed and (_is_fixed(cover) or child == cover.prefix)
         if target is not None:
             self.slash = self.slash or (last and target.endswith("/"))
             self.follow(target)
@@ -311,6 +321,7 @@ class _Walk:
             return True
         real = name_of(self.cover, self.at)
         if real is not None:
+            self.fixed = self.fixed and self.eyes.is_plain(real)
             return self.eyes.is_directory(real)
         rest = rest_of(self.cover, self.at)
         if not stat.S_ISDIR(self.cover.mount.tree.lstat(rest).st_mode):
@@ -390,7 +401,8 @@ def _found(walk: _Walk) -> Found:
         if shown is not None and slash:
             shown = shown.rstrip("/") + "/" + (dots if walk.entry else "")
         said = dots if walk.entry or walk.makes else ""
-        return Found(full, cover, shown, rest, False, False, slash, said)
+        fixed = walk.fixed and shown is None and _is_fixed(cover)
+        return Found(full, cover, shown, rest, False, False, slash, said, fixed=fixed)
     if cover.layers and walk.beyond is None:
         return _overlaid(walk, full, walk.slash or bool(dots), dots)
     real = real_of(cover, name)

@@ -51,6 +51,7 @@ class Reach(NamedTuple):
 
 NOTHING = Reach(True, 0, 0)  # of any emulated descriptor
 READING = Reach(False, EVERYWHERE, 0)
+NATIVELY = Reach(False, EVERYWHERE, EVERYWHERE)  # of texts: nobody can write there
 
 
 def had_by(record: Any) -> Reach:

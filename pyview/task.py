@@ -164,8 +164,14 @@ class Task(Proc):
         base = "/" if path.startswith("/") else self.directory(dirfd)
         for overlay in self.view.overlays():
             overlay.who = self.for_whom()
-        eyes = CoreEyes(self)
-        found = resolve(self.view, eyes, base, path, follow=follow, entry=entry, makes=makes)
+        how = (path, follow, entry, makes)
+        fixed = not (self._record.fs.foreign or self.view.overlays())
+        found = self.view.ways.get(how, core.generation()) if fixed else None
+        if found is None:
+            eyes = CoreEyes(self)
+            found = resolve(self.view, eyes, base, path, follow=follow, entry=entry, makes=makes)
+            if fixed and found.fixed:
+                self.view.ways.keep(how, core.generation(), found)
         if found.cover.number < 0:
             self.asked = found.cover.mount
         if self._debug is not None:
@@ -179,7 +185,8 @@ class Task(Proc):
         """
         if dirfd == AT_FDCWD:
             return self.cwd()
-        file = self.object(dirfd) if self._record.descriptors else None
+        held = self._record.descriptors or self._record.direct
+        file = self.object(dirfd) if held else None
         if file is not None:
             if not file.is_directory:
                 raise refuse(errno.ENOTDIR)

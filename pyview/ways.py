@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Where the directories in names lead through overlays: remembered for a moment.
+"""Where names lead: remembered for a moment.
 
-Valid until an overlay says that a directory or a link has come or gone (Overlay.turned), and for
-a second at most against what others change.
+Of directories in names, through overlays: valid until an overlay says that a directory or a link
+has come or gone (Overlay.turned), and for a second at most against what others change.  Of whole
+names that lead to a device, or into a tree of texts: until mounts or devices change, and as long.
 """
 
 from __future__ import annotations

@@ -39,6 +39,10 @@ def attributes(
 class Tree:
     """Files with names: what can be mounted.  Every operation may be left out (ENOSYS)."""
 
+    #: Nobody writes here: there are directories, links, and files that have their bytes in
+    #: File.known.  Such directories and files are given to programs as some of the kernel's own.
+    texts: bool = False
+
     def real(self, path: str) -> str | None:
         """The kernel's own name of `path` when this tree only renames it, else None.
 
@@ -53,6 +57,15 @@ class Tree:
     def lstat(self, path: str) -> os.stat_result:
         """The attributes of `path`, a last symbolic link not followed.  Errors: ENOENT, ENOTDIR."""
         raise refuse(errno.ENOSYS, path)
+
+    def contents(self) -> Mapping[str, bytes | None] | None:
+        """Of a tree with `texts`: all that is in it, but its root, by path; of a file its bytes.
+
+        The same object as before when it still holds: the core asks when a directory is opened, and
+        after an ioctl of a device.  Then it answers for what is there, and for what is not, itself.
+        None: not everything can be told.
+        """
+        return None
 
     def readlink(self, path: str) -> str:
         """The target of a symbolic link.  Errors: EINVAL when it is none, ENOENT."""

@@ -169,7 +169,7 @@ def _virtual_entries(caller: Caller, file: OpenFile, size: int) -> Verdict:
         raise refuse(errno.EBADF)
     if not file.is_directory:
         raise refuse(errno.ENOTDIR)
-    if file.listing is None:
+    if file.listing is None or (file.direct and not file.offset):  # rewound, says the kernel alone
         found = [_checked(*entry) for entry in file.tree.entries(file.rest)]
         known = {name for name, _, _ in found}
         if len(known) < len(found):

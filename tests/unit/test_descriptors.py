@@ -7,17 +7,19 @@ import errno
 import os
 import select
 import stat
+from functools import partial
 from types import SimpleNamespace
 
 import pytest
 
 from pyview import core, descriptors, locks
-from pyview.api import File, Linear, Tree, attributes
+from pyview.api import File, Known, Linear, Tree, attributes
 from pyview.descriptors import Descriptors, StandIn
 from pyview.locks import EVERYTHING, Locks
 from pyview.openfile import O_PATH, OpenFile
 from pyview.pages import Area, Part
 from pyview.paths import Found
+from pyview.reach import NATIVELY, NOTHING
 from pyview.view import Mount
 
 
@@ -164,6 +166,52 @@ def test_what_is_no_whole_disk_is_not_direct(session, tmp_path, monkeypatch):
     monkeypatch.setattr(core, "mark_direct", lambda fd: 1 << 63 | 40)
     assert session.all.give_native(one, ready) == -1
     os.close(image)
+
+
+class Texts(Tree):
+    texts = True
+
+
+def text_of(path, mode, flags=os.O_RDONLY, text=b"one line\n"):
+    """An open file of a tree that has only texts."""
+    file = Memory(text or b"")
+    file.known = lambda: Known(None, text=text)
+    mount = Mount("/t", Texts(), 1, "none", "", "")
+    return OpenFile(file, mount, path, "/t" + path, flags, attributes(mode, ino=1, dev=1))
+
+
+def test_texts_are_files_and_directories_of_the_kernels(session, monkeypatch):
+    marks = iter(range(1 << 63 | 40, 1 << 63 | 50))
+    monkeypatch.setattr(core, "mark_direct", lambda fd: next(marks))
+    monkeypatch.setattr(core, "unmark_direct", session.marked.append)
+    monkeypatch.setattr(core, "descriptor", lambda record, fd: os.dup(fd))
+    monkeypatch.setattr(core, "known_text", lambda entry, text: None)
+    monkeypatch.setattr(core, "texts_of", lambda entry, texts, inside: None)
+    reach = partial(session.all.reach_of, flags=os.O_RDONLY, tid=0)
+    assert reach(Texts()) == NATIVELY
+    assert reach(TREE) == reach(Texts().at("/x")) == NOTHING
+    file, place = text_of("/x", 0o100444), text_of("/", 0o040755)
+    fd, at = (session.all.give_native(one, HOLDER) for one in (file, place))
+    session.ends += [fd, at]
+    assert os.read(fd, 99) == b"one line\n"
+    assert os.fstat(fd).st_mode & 0o777 == 0o444
+    assert session.all.mapped_name(inode(fd)) == "/t/x"
+    assert stat.S_ISDIR(os.fstat(at).st_mode)
+    assert session.all.held(None, fd, 1 << 63 | 40).offset == 9
+    session.drop(fd)
+    session.drop(at)
+    assert session.closed == [file, place]
+    assert session.marked == [1 << 63 | 40, 1 << 63 | 41]
+
+
+def test_what_is_no_text_is_an_emulated_descriptor(session, monkeypatch):
+    full = OSError(errno.ENOSPC, "no mark left")
+    monkeypatch.setattr(core, "mark_direct", lambda fd: (_ for _ in ()).throw(full))
+    open_before = len(os.listdir("/proc/self/fd"))
+    assert session.all.give_native(text_of("/x", 0o100444), HOLDER) == -1
+    assert session.all.give_native(text_of("/x", 0o100444, os.O_RDWR), HOLDER) == -1
+    assert session.all.give_native(text_of("/x", 0o100444, text=None), HOLDER) == -1
+    assert len(os.listdir("/proc/self/fd")) == open_before
 
 
 def test_a_socket_tells_which_open_file_it_is(session):

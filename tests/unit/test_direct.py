@@ -69,6 +69,15 @@ def test_the_lock_of_an_image_leaves_room(image, tmp_path):
     file.close()
 
 
+def test_nobody_can_write_a_text():
+    fd = direct.text(b"a\n")
+    assert os.pread(fd, 9, 0) == b"a\n"
+    for change in (lambda: os.pwrite(fd, b"b", 0), lambda: os.ftruncate(fd, 1)):
+        with pytest.raises(PermissionError):
+            change()
+    os.close(fd)
+
+
 def test_a_closed_image_has_nothing_open(image):
     copy = os.dup(image)
     fd, byte = direct.reopened(f"/proc/self/fd/{copy}", os.O_RDWR)

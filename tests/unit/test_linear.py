@@ -264,8 +264,8 @@ class Entries:
     """InC, with the mistakes that it was told of."""
 
     def __init__(self):
-        self.mistakes = []
-        self.all = InC(self._asked)
+        self.mistakes, self.directories = [], []
+        self.all = InC(self._asked, lambda entry, opened: self.directories.append(opened))
         self.opened = []
 
     def _asked(self, opened, what, question):

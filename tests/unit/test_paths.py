@@ -13,7 +13,7 @@ from forest import KernelEyes, Name, Node, Planted, paths, planted, trees
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from pyview.api import Tree, attributes, refuse
+from pyview.api import Device, Tree, attributes, refuse
 from pyview.paths import Found, cover_of, real_of, resolve
 from pyview.syscalls import BY_NAME
 from pyview.view import Past, View
@@ -540,3 +540,64 @@ def test_a_directory_on_the_root_is_not_left(tmp_path, base, path, name):
     # The kernel, given these words, would go to its own root.
     assert (found.name, found.real, found.same) == (name, str(tmp_path / "file"), False)
     assert resolve(view, KernelEyes(), "/", "deep").same
+
+
+# -- where the way is the same for everybody -------------------------------------------------------
+
+
+class Texts(Tree):
+    """A directory `d` with a file `f`, a link `l` to it and one, `out`, to a device."""
+
+    texts = True
+
+    def lstat(self, path):
+        if path not in ("/", "/d", "/d/f"):
+            raise refuse(errno.ENOENT, path)
+        return attributes(stat.S_IFREG if path == "/d/f" else stat.S_IFDIR)
+
+    def readlink(self, path):
+        try:
+            return {"/l": "d/f", "/out": "../../dev/x"}[path]
+        except KeyError:
+            raise refuse(errno.EINVAL, path) from None
+
+
+class Changing(Texts):
+    texts = False
+
+
+@pytest.mark.parametrize(
+    ("name", "fixed"),
+    [
+        ("/dev/x", True),
+        ("/sys/t", True),
+        ("/sys/t/d/f", True),
+        ("/sys/t/l", True),
+        ("/sys/t/out", True),
+        ("/sys/t/none", True),
+        ("/sys/../dev/x", True),
+        ("/sys/other/d/f", False),  # its tree may change whenever it likes
+        ("/home/x", False),  # who may enter there depends
+        ("/home/../dev/x", False),
+        ("/dev/none", False),  # the kernel knows
+    ],
+)
+def test_names_of_devices_and_texts_are_fixed(name, fixed):
+    class Eyes(KernelEyes):
+        def readlink(self, real):
+            raise refuse(errno.EINVAL, real)
+
+        def is_directory(self, real):
+            return True
+
+        def is_plain(self, real):
+            return real in ("/", "/dev", "/sys")
+
+    view = View()
+    for place, tree in (("/dev/x", Device()), ("/home/x", Device()), ("/sys/t", Texts())):
+        view.mount(place, tree)
+    view.mount("/sys/other", Changing())
+    found = resolve(view, Eyes(), "/", name)
+    assert found.fixed is fixed
+    assert (found.real is None) is not name.endswith("dev/none")
+    assert not resolve(view, Eyes(), "/", name.lstrip("/")).fixed

@@ -13,6 +13,8 @@ import time
 import pytest
 
 from pyview import core
+from pyview import task as task_module
+from pyview.api import Device
 from pyview.handlers.caller import AT_FDCWD
 from pyview.paths import cover_of
 
@@ -238,3 +240,27 @@ def test_memory_that_ends_is_stored_to_as_far_as_it_goes(task):
         assert libc.mprotect(last, mmap.PAGESIZE, mmap.PROT_READ | mmap.PROT_WRITE) == 0
         del start
     assert task.store(8, b"x") == 0
+
+
+# -- names -----------------------------------------------------------------------------------------
+def test_where_a_device_is_is_remembered_until_names_change(task, view, record, monkeypatch):
+    view.mount("/dev/disk", Device())
+    walks = []
+    resolve = task_module.resolve
+    monkeypatch.setattr(task_module, "resolve", lambda *a, **k: walks.append(a) or resolve(*a, **k))
+
+    def found(path, follow=True):
+        walks.clear()
+        return task.resolve(AT_FDCWD, path, follow=follow).name, len(walks)
+
+    assert found("/dev/disk") == ("/dev/disk", 1)
+    assert found("/dev/disk") == ("/dev/disk", 0)
+    assert found("/dev/disk", follow=False) == ("/dev/disk", 1)
+    assert found("/etc") == found("/etc") == ("/etc", 1)
+    core.forget_names()
+    assert found("/dev/disk") == ("/dev/disk", 1)
+    record.fs.foreign = 1
+    assert found("/dev/disk") == ("/dev/disk", 1)
+    record.fs.foreign = 0
+    view.mount("/dev/disk", Device())
+    assert found("/dev/disk") == ("/dev/disk", 1)

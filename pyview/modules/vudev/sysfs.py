@@ -12,7 +12,7 @@ from __future__ import annotations
 import errno
 import os
 import stat
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from functools import cache
 from typing import NamedTuple
 
@@ -63,6 +63,8 @@ class Text(File):
 
 class Small(Tree):
     """A few files with a line each, links and directories, of which `make` tells when asked."""
+
+    texts = True
 
     def __init__(self, make: Callable[[], Entry]) -> None:
         self.make = make
@@ -181,26 +183,49 @@ def companions(disk: Disk) -> dict[str, Tree]:
     by_number = Links(below, "/sys/dev/block", lambda: dict(_links(disk, by_number=True)))
     trees = (block, by_name, by_number)
     return {
-        f"{DEVICES}/{disk.name}": _home(disk),
+        f"{DEVICES}/{disk.name}": Home(disk),
         **{tree.place: tree for tree in trees},
         PARTITIONS: Lines(below, PARTITIONS, lambda: "".join(map(_line, _all(disk)))),
     }
 
 
-def _home(disk: Disk) -> Small:
+class Home(Small):
     """The disk's own directory: what is in it is always the same, but for its partitions."""
-    own = directory(disk)
-    parts: dict[Piece, Entry] = {}
 
-    def all_of_it() -> Entry:
-        pieces = list(disk.pieces())
-        if pieces != list(parts):
-            kept = {part: parts.get(part) or _partition(part) for part in pieces}
-            parts.clear()
-            parts.update(kept)
-        return {**own, **{part.name: entry for part, entry in parts.items()}} if parts else own
+    def __init__(self, disk: Disk) -> None:
+        self._disk, self._own = disk, directory(disk)
+        self._parts: dict[Piece, Entry] = {}
+        self._all: Mapping[str, bytes | None] = {}
+        self._state: object = None  # what the disk was like when that was made
+        super().__init__(self._make)
 
-    return Small(all_of_it)
+    def _make(self) -> Entry:
+        pieces = list(self._disk.pieces())
+        if pieces != list(self._parts):
+            self._parts = {part: self._parts.get(part) or _partition(part) for part in pieces}
+        if not self._parts:
+            return self._own
+        return {**self._own, **{part.name: entry for part, entry in self._parts.items()}}
+
+    def contents(self) -> Mapping[str, bytes | None]:
+        state = [
+            (disk.name, disk.number, disk.size(), disk.read_only(), disk.read_ahead, disk.start(),
+             (disk.index, disk.about()) if isinstance(disk, Piece) else disk.minors)
+            for disk in _all(self._disk)
+        ]  # fmt: skip
+        if state != self._state:
+            self._state, self._all = state, dict(_flat("", self.make()))
+        return self._all
+
+
+def _flat(path: str, found: Later) -> Iterator[tuple[str, bytes | None]]:
+    """Everything by its path, but the first of all."""
+    found = found() if callable(found) else found
+    if path:
+        yield path, os.fsencode(found) if isinstance(found, str) else None
+    if isinstance(found, Mapping):
+        for name, entry in found.items():
+            yield from _flat(f"{path}/{name}", entry)
 
 
 def _inside(disk: Disk) -> str:

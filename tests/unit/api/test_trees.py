@@ -15,7 +15,7 @@ from pyview import api
 SHAPED_LIKE_OS = ("lstat", "readlink", "listdir", "unlink", "mkdir", "rmdir", "symlink", "rename")
 #: These have an answer of their own.
 QUIET = {"real", "busy", "unmounted"}
-KNOWING_NOTHING = {"at", "statvfs", "listxattr", "socket", "backing", "masks"}
+KNOWING_NOTHING = {"at", "statvfs", "listxattr", "socket", "backing", "masks", "contents"}
 REFUSALS = {
     "readlink": errno.EINVAL,
     "mknod": errno.EPERM,

@@ -11,6 +11,7 @@ import subprocess
 
 import pytest
 
+from pyview.abi import ioctl
 from pyview.api import Tree
 from pyview.kernel import Kernel
 from pyview.modules.vudev import sysfs
@@ -167,6 +168,36 @@ def test_what_changes_is_told(view, disk):
     assert refused(now.readlink, "/sys/dev/block/3:1") == errno.ENOENT
 
 
+def everything(tree, path=""):
+    """What Tree.contents should say, by the other operations."""
+    for name in tree.listdir(path or "/"):
+        where = f"{path}/{name}"
+        mode = tree.lstat(where).st_mode
+        yield where, text(tree, where).encode() if stat.S_ISREG(mode) else None
+        if stat.S_ISDIR(mode):
+            yield from everything(tree, where)
+
+
+def test_all_of_the_disks_directory_can_be_told_at_once(view, disk):
+    home = sysfs.Home(disk)
+    first = home.contents()
+    assert first == dict(everything(home))
+    assert first["/hda2/size"] == b"2048\n"
+    assert first["/subsystem"] is first["/queue"] is None
+    assert home.contents() is first
+    for change in ((ioctl.BLKROSET, struct.pack("=i", 1)), (ioctl.BLKRASET, struct.pack("=Q", 64))):
+        disk.ioctl(*change)
+        later = home.contents()
+        assert later != first
+        assert later == dict(everything(home))
+        first = later
+    disk.ro = False
+    disk.pwrite(bytes(512), 0)
+    disk.reread()
+    assert "/hda2/size" not in home.contents()
+    assert sysfs.Links(view.now(), "/sys/block", dict).contents() is None
+
+
 def test_partitions_are_in_proc(view, disk):
     with open("/proc/partitions") as file:
         before = file.read()
@@ -213,7 +244,7 @@ def test_a_name_below_a_directory_of_dev(view):
 def test_the_directory_is_of_the_disk_it_was_made_for():
     disk = RamDisk(Kernel(), "none", size=MIB)
     disk.companions("/dev/hdc")
-    assert sysfs._home(disk).find("/dev") == "22:0\n"
+    assert sysfs.Home(disk).find("/dev") == "22:0\n"
 
 
 def dump(tree, path, place):
