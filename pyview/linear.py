@@ -85,11 +85,13 @@ class Map:
         width = max(self._width, length)
         at, end = offset, offset + width
         for extent in islice(self.file.extents(offset, width), MANY):
+            if at >= end:
+                break
             length, fd, start, writes = extent
             if length <= 0 or start < 0 or fd < NOWHERE:
                 raise ValueError(f"{extent} is no place")
-            length = min(length, end - at)
-            if fd != NOWHERE and length:
+            length = min(length, LARGEST - at)
+            if fd != NOWHERE:
                 core.add_extent(self.in_c, at, length, fd, start, writes and fd != ZEROES)
             at += length
         self._told = offset, at

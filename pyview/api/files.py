@@ -102,7 +102,8 @@ class File:
 
         For a file whose `linear` says Linear(-1, 0, size, writes, of=self): the core reads, and
         writes, there itself, until `relocated` says that it is no longer so.  What is told may
-        end anywhere; the core asks only when it comes to bytes that it does not know of.
+        end anywhere, before the end or behind it; the core asks only when it comes to bytes that it
+        does not know of.
         """
         yield from ()
 
@@ -190,4 +191,8 @@ def places(file: File, offset: int, length: int) -> Iterator[Extent]:
         yield Extent(length, where.fd, where.start + offset, where.writes)
     else:
         for extent in where.of.extents(where.start + offset, length):
-            yield extent._replace(writes=extent.writes and where.writes)
+            if length <= 0:
+                break
+            here = min(extent.length, length)
+            yield extent._replace(length=here, writes=extent.writes and where.writes)
+            length -= here

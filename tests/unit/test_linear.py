@@ -190,6 +190,22 @@ def test_a_map_asks_further_for_who_goes_on(mapped, file):
     assert pieces.asked[-1] == (60, 5 * FIRST), "but all that was wanted"
 
 
+def test_what_is_told_beyond_is_known_as_far_as_one_extent_goes(mapped, file):
+    pieces = Pieces(Extent(2 * FIRST, ZEROES), Extent(8, file))
+    one = mapped(pieces)
+    one.missed(0, 10)
+    assert read(one.in_c, 2 * FIRST - 5, 5) == bytes(5)
+    assert read(one.in_c, 2 * FIRST, 5) is None
+    assert pieces.asked == [(0, FIRST)]
+
+
+def test_what_is_made_of_others_takes_no_more_of_them_than_is_its_own(file):
+    inner = Pieces(Extent(100, 5, 7, True), Extent(50, ZEROES))
+    inner.relocates = False
+    assert list(places(inner, 10, 20)) == [Extent(20, 5, 17, True)]
+    assert list(places(inner, 90, 20)) == [Extent(10, 5, 97, True), Extent(10, ZEROES, 0, False)]
+
+
 def test_what_is_nowhere_is_not_asked_for_again_and_again(mapped, file):
     pieces = Pieces(Extent(100, file), Extent(100, NOWHERE), Extent(100, ZEROES))
     one = mapped(pieces)
@@ -255,7 +271,7 @@ def test_where_the_bytes_of_what_a_file_is_made_of_are(file):
     assert list(places(Over(Linear(-1, 2, 100, True, inner)), 1, 4)) == [Extent(4, NOWHERE)]
     inner.relocates = False
     found = [*places(Over(Linear(-1, 2, 100, True, inner)), 1, 4)]
-    assert found[0] == Extent(5, 9, 53, True)
+    assert found == [Extent(4, 9, 53, True)]
     assert not any(e.writes for e in places(Over(Linear(-1, 2, 100, False, inner)), 1, 4))
 
 

@@ -20,6 +20,8 @@ PAGE = 4096
 BITS_AT_ONCE = 4096  # bytes of the bitmap: what is written as one
 PIECE = 1 << 20  # bytes copied at once
 ZEROS = bytes(PIECE)
+FULL = b"\xff" * 4096  # bytes of the bitmap
+FURTHEST = 1 << 19  # of them are looked at, no more, to tell where what is changed ends
 ALIKE = re.compile(rb"\0+|\xff+|[^\0\xff]")  # bytes of the bitmap that say the same throughout
 
 KEEP_SIZE, PUNCH_HOLE, ZERO_RANGE = 1, 2, 16  # <linux/falloc.h>
@@ -115,13 +117,29 @@ class CowFile(File):
         return Linear(-1, 0, self._size, True, self)
 
     def extents(self, offset: int, length: int) -> Iterator[Extent]:
-        """What is changed may be changed again where it is; the first change is for `pwrite`."""
-        for changed, start, end in self.runs(offset, min(offset + length, self._size)):
+        """What is changed may be changed again where it is; the first change is for `pwrite`.
+
+        What is changed is told to its end, beyond what was asked: who asks next may be far away.
+        """
+        wanted = min(offset + length, self._size)
+        for changed, start, end in self.runs(offset, wanted):
             if changed:
+                end = self._goes_on(end) if end == wanted else end
                 yield from places(self._cow, self._data_at + start, end - start)
             else:
                 for extent in places(self._backing, start, end - start):
                     yield extent._replace(writes=False)
+
+    def _goes_on(self, end: int) -> int:
+        """How far what is changed just before `end` is so behind it, too: at least there."""
+        bits, at = self._bits, (end - 1) // self._sector >> 3
+        last = at + FURTHEST
+        while at < last and bits[at : at + len(FULL)] == FULL:
+            at += len(FULL)
+        if at < last:
+            rest = bits[at : at + len(FULL)]
+            at += len(rest) - len(rest.lstrip(FULL))
+        return max(end, min(at * 8 * self._sector, self._size))
 
     # -- reading and writing ---------------------------------------------------------------
     def pread(self, size: int, offset: int) -> bytes:

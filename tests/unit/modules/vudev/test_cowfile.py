@@ -474,3 +474,21 @@ def test_a_file_that_takes_nothing_is_an_error():
     with pytest.raises(OSError) as caught:
         cowheader.write(Full(b""), b"x", 0)
     assert caught.value.errno == errno.EIO
+
+
+def test_what_is_changed_is_told_to_its_end(tmp_path):
+    path, image = str(tmp_path / "big.cow"), str(tmp_path / "big")
+    with open(image, "wb") as file:
+        file.truncate(1 << 22)
+    new_cow(path, image)
+    cow = disk(path, image)
+    cow.pwrite(bytes(3 << 20), 0)
+    cow.pwrite(b"x", (3 << 20) + 8192)
+    told = [extent.length for extent in cow.extents(4096, 8192)]
+    assert told == [(3 << 20) - 4096]
+    lengths = [extent.length for extent in cow.extents((3 << 20) - 4096, 8192)]
+    assert lengths == [4096, 4096], "what is not is told no further"
+    cow.pwrite(bytes(1 << 20), 3 << 20)
+    assert [extent.length for extent in cow.extents(4096, 1)] == [(1 << 22) - 4096]
+    assert sum(e.length for e in cow.extents(1000, 2000)) == (1 << 22) - 1000
+    cow.close()
