@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import errno
 import os
-import re
 from collections.abc import Callable, Iterator
 
 from pyview.api import Extent, File, Linear, places, refuse
@@ -20,9 +19,8 @@ PAGE = 4096
 BITS_AT_ONCE = 4096  # bytes of the bitmap: what is written as one
 PIECE = 1 << 20  # bytes copied at once
 ZEROS = bytes(PIECE)
-FULL = b"\xff" * 4096  # bytes of the bitmap
+EMPTY, FULL = bytes(4096), b"\xff" * 4096  # bytes of the bitmap
 FURTHEST = 1 << 19  # of them are looked at, no more, to tell where what is changed ends
-ALIKE = re.compile(rb"\0+|\xff+|[^\0\xff]")  # bytes of the bitmap that say the same throughout
 
 KEEP_SIZE, PUNCH_HOLE, ZERO_RANGE = 1, 2, 16  # <linux/falloc.h>
 
@@ -92,13 +90,15 @@ class CowFile(File):
         """(changed, sector): from that sector on it is so.  Neighbours may say the same."""
         bits = self._bits
         from_byte, to_byte = first >> 3, min(-(-last // 8), len(bits))
-        for match in ALIKE.finditer(bits, from_byte, to_byte):
-            at = match.start()
+        at = from_byte
+        while at < to_byte:
             byte = bits[at]
             if byte in (0, 255):
                 yield byte > 0, at * 8
+                at = _end_of_same(bits, at, to_byte)
             else:
                 yield from ((byte >> bit & 1 > 0, at * 8 + bit) for bit in range(8))
+                at += 1
         if last > len(bits) * 8:
             yield False, max(first, len(bits) * 8)
 
@@ -133,12 +133,8 @@ class CowFile(File):
     def _goes_on(self, end: int) -> int:
         """How far what is changed just before `end` is so behind it, too: at least there."""
         bits, at = self._bits, (end - 1) // self._sector >> 3
-        last = at + FURTHEST
-        while at < last and bits[at : at + len(FULL)] == FULL:
-            at += len(FULL)
-        if at < last:
-            rest = bits[at : at + len(FULL)]
-            at += len(rest) - len(rest.lstrip(FULL))
+        if at < len(bits) and bits[at] == 255:
+            at = _end_of_same(bits, at, min(at + FURTHEST, len(bits)))
         return max(end, min(at * 8 * self._sector, self._size))
 
     # -- reading and writing ---------------------------------------------------------------
@@ -262,6 +258,15 @@ class CowFile(File):
     def pending(self) -> bool:
         """True when some sectors would be lost without an fsync."""
         return bool(self._dirty) and not self._failed
+
+
+def _end_of_same(bits: bytearray, at: int, stop: int) -> int:
+    """Where the bytes end, before `stop`, that are the one at `at`: 0 or 255."""
+    alike = FULL if bits[at] else EMPTY
+    while at + len(alike) <= stop and bits[at : at + len(alike)] == alike:
+        at += len(alike)
+    rest = bits[at : min(at + len(alike), stop)]
+    return at + len(rest) - len(rest.lstrip(alike[:1]))
 
 
 # -- merging -----------------------------------------------------------------------------------
