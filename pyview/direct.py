@@ -99,7 +99,7 @@ def reach(file: File, flags: int) -> Reach:
     found = shown(file)
     if found is None:
         return NOTHING
-    return Reach(True, _within(found.size), _writes(found, flags), lowest())
+    return Reach(True, _within(found.size), _writes(found, flags, windowed=True), lowest())
 
 
 def _within(size: int) -> int:
@@ -107,15 +107,17 @@ def _within(size: int) -> int:
     return max(0, size - CHUNK + 1)
 
 
-def _writes(found: Linear, flags: int) -> int:
+def _writes(found: Linear, flags: int, *, windowed: bool = False) -> int:
     """The same for writing with a descriptor that is opened so.
+
+    Who writes to a window has the kernel read the page first, and many around it.
 
     One that is only read is treated as if it were written, where that can be: to the kernel's EBADF
     it makes no difference, and who opens a device for reading first needs no second filter.
     """
     if not found.writes and flags & os.O_ACCMODE == os.O_RDONLY:
         return EVERYWHERE
-    plain = found.writes and found.of is None and not flags & _SYNC
+    plain = found.writes and not windowed and not flags & _SYNC
     return _within(found.size) if plain else 0
 
 

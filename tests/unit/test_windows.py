@@ -302,9 +302,8 @@ def test_how_far_it_reaches(file):
     image = file("image", 4 << 20)
     piece = Linear(image, 1 << 20, 3 << 20, True)
     end = (2 << 20) + 1
-    assert direct.reach(Disk(piece), os.O_RDWR) == (True, end, end, LOW)
-    assert direct.reach(Disk(piece), os.O_RDONLY) == (True, end, end, LOW)
-    assert direct.reach(Disk(piece), os.O_RDWR | os.O_SYNC) == (True, end, 0, LOW)
+    for flags in (os.O_RDWR, os.O_RDONLY, os.O_RDWR | os.O_SYNC):
+        assert direct.reach(Disk(piece), flags) == (True, end, 0, LOW)
     locked = Disk(piece._replace(writes=False))
     assert direct.reach(locked, os.O_RDONLY) == (True, end, direct.EVERYWHERE, LOW)
     whole = Disk(Linear(image, 0, 4 << 20, True))
