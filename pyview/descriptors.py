@@ -351,8 +351,16 @@ class Descriptors:
         """A descriptor that is readable when `settle` has something to do."""
         return self._poll.fileno()
 
+    def let_go(self) -> None:
+        """The same, and keep nothing for who might come."""
+        self.settle()
+        if self.windows is not None:
+            self.windows.leave(None)
+
     def settle(self) -> None:
         """Let go of the open files whose last descriptor has gone."""
+        if self.windows is not None:
+            self.windows.leave(None)
         while ended := self._poll.poll(0):
             for end, _ in ended:
                 self._hung_up(end)

@@ -256,7 +256,7 @@ class Emulation:
 
     def uses(self, mount: Mount) -> bool:
         """Whether a file of a mount is open, or a task works or runs in it."""
-        self.descriptors.settle()
+        self.descriptors.let_go()
         if any(opened.mount is mount for opened in self.descriptors.opened()):
             return True
         prefix = mount.target

@@ -30,7 +30,10 @@ class Window:
     found  where its bytes are
     mem    the core's own: it tells who still has one
     users  the open files, by what they are known by: core.emulated()
+    stale  nobody has heard where bytes have gone since there were some
     """
+
+    stale = False
 
     def __init__(
         self, file: File, process: core.Window, mapped: Callable[[], Pages | None]
@@ -43,6 +46,7 @@ class Window:
         if found is None:
             raise refuse(errno.EINVAL)
         self.found, self.process, self._pages = found, process, mapped
+        self._image = _image_of(found)
         self.users: dict[int, File] = {}
         self._mappings = 0
         self._gathers = False
@@ -54,6 +58,11 @@ class Window:
 
     def close(self) -> None:
         os.close(self.mem)
+
+    def shows(self, file: File) -> bool:
+        """Whether it still does, though nobody had a window meanwhile."""
+        found = None if self.stale else shown(file)
+        return found is not None and found == self.found and _image_of(found) == self._image
 
     def show(self, offset: int, length: int) -> None:
         """Show what the device has there.
@@ -83,6 +92,7 @@ class Window:
 
     def refresh(self) -> None:
         """It may lie elsewhere, or not be written any more."""
+        self.stale = not self.users
         found = next(filter(None, map(shown, self.users.values())), None)
         if found is not None and found != self.found:
             self.found = found
@@ -105,6 +115,7 @@ class Window:
 
         Or the file is closed (a length of -1), by any thread: then nobody has a window any more.
         """
+        self.stale = not self.users
         if self.users and length >= 0:
             offset -= self.found.start
             if self._mappings < MANY or self._gathers:
@@ -125,6 +136,14 @@ class Window:
             self.show(start, length)
         finally:
             self._gathers = False
+
+
+def _image_of(found: Linear) -> tuple[int, int] | None:
+    """Which file that is; None: some that others say where they are."""
+    if found.of is not None:
+        return None
+    st = os.fstat(found.fd)
+    return st.st_dev, st.st_ino
 
 
 def _places(found: Linear, offset: int, length: int) -> Iterator[Extent]:
@@ -161,6 +180,9 @@ class Windows:
         """
         self._watch, self._mapped = watch, mapped
         self._by_key: dict[tuple[int, int], Window] = {}
+        self._left: tuple[int, int] | None = (
+            None  # one that nobody has, and somebody may want again
+        )
         self._spare: list[core.Window] = []
 
     def open(self, opened: OpenFile) -> tuple[int, int, Window]:
@@ -168,7 +190,13 @@ class Windows:
 
         Errors: those of Window.show, and whatever keeps a core from looking into the process.
         """
-        window = self._by_key.get(opened.key) or self._made(opened)
+        window = self._by_key.get(opened.key)
+        if window is not None and not window.users:
+            if not window.shows(opened.file):
+                self.leave(None)
+                window = None
+            self._left = None
+        window = window or self._made(opened)
         try:
             fd, byte = reopened(window.name, opened.flags & ~(os.O_SYNC | os.O_DSYNC))
         except OSError:
@@ -213,7 +241,18 @@ class Windows:
         window = self._by_key.get(key)
         if window is not None:
             window.users.pop(known, None)
-            self._drop(key, window)
+            if not window.users:
+                self.leave(key)
+
+    def leave(self, key: tuple[int, int] | None) -> None:
+        """Nobody has a window of this device any more, or of none.
+
+        mkfs opens a disk eight times in a row: the last one is kept until the next look.
+        """
+        left, self._left = self._left, key
+        window = None if left is None or left == key else self._by_key.get(left)
+        if left is not None and window is not None:
+            self._drop(left, window)
 
     def _drop(self, key: tuple[int, int], window: Window) -> None:
         if not window.users:
@@ -249,5 +288,5 @@ class Windows:
                 del self._by_key[key]
                 window.close()
                 self._end(window.process)
-                return True
+                return bool(window.users)
         return None

@@ -231,12 +231,37 @@ def test_a_process_is_used_again(window, file, all_windows):
     fd, shown = window(Disk(Linear(file("image"), 0, SIZE, True)))
     pid = shown.process.pid
     all_windows.closed((1, 1), fd)
+    all_windows.leave(None)
     with pytest.raises(OSError):
         os.pread(fd, 1, LOW)
     _, other = window(Disk(Linear(file("other"), 0, SIZE, True)), ino=2)
     assert other.process.pid == pid
     _, third = window(Disk(Linear(file("third"), 0, SIZE, True)), ino=3)
     assert third.process.pid != pid
+
+
+def test_who_opens_a_device_again_gets_the_same_window(window, file, all_windows):
+    disk = Disk(Linear(file("image"), 0, SIZE, True))
+    fd, shown = window(disk)
+    all_windows.closed((1, 1), fd)
+    again, other = window(disk)
+    assert other is shown
+    assert os.pread(again, 9, 99999) == os.pread(disk.found.fd, 9, 99999)
+    for change in (
+        lambda: next(iter(all_windows._by_key.values())).moved(0, 1),
+        lambda: all_windows.refresh(),
+        lambda: setattr(disk, "found", disk.found._replace(writes=False)),
+        lambda: os.dup2(file("another"), disk.found.fd),
+        lambda: all_windows.leave(None),
+        lambda: all_windows.leave((2, 2)),
+    ):
+        all_windows.closed((1, 1), again)
+        change()
+        again, new = window(disk)
+        assert new is not shown
+        assert os.pread(again, 9, 99999) == os.pread(disk.found.fd, 9, 99999)
+        shown = new
+    assert len(all_windows._by_key) == 1
 
 
 def test_somebody_kills_it(window, file, all_windows):
@@ -255,6 +280,7 @@ def test_somebody_kills_it(window, file, all_windows):
 def test_somebody_kills_one_that_nobody_needs(window, file, all_windows):
     fd, shown = window(Disk(Linear(file("image"), 0, SIZE, True)))
     all_windows.closed((1, 1), fd)
+    all_windows.leave(None)
     assert all_windows._spare == [shown.process]
     os.kill(shown.process.pid, signal.SIGKILL)
     while (found := all_windows.lost(shown.process.fd)) is None:
