@@ -102,6 +102,12 @@ class CowFile(File):
         if last > len(bits) * 8:
             yield False, max(first, len(bits) * 8)
 
+    def _all_ours(self, start: int, end: int) -> bool:
+        """Whether all of these bytes are in the COW file; False, too, where that is hard to say."""
+        low, high = start // self._sector >> 3, -(-end // self._sector) + 7 >> 3
+        bits = self._bits
+        return high <= len(bits) and bits[low] == 255 and _end_of_same(bits, low, high) == high
+
     def _ours(self, start: int, end: int) -> bool | None:
         """True when all these bytes are in the COW file, False when none is, None otherwise."""
         first, last = start // self._sector, -(-end // self._sector)
@@ -204,7 +210,8 @@ class CowFile(File):
         if start < stop:
             at = self._data_at + start
             self._cow.fallocate(PUNCH_HOLE | KEEP_SIZE, at, stop - start)
-            self._mark(start, stop)
+            if not self._all_ours(start, stop):
+                self._mark(start, stop)
         for low, high in ((offset, min(start, end)), (max(stop, start, offset), end)):
             if low < high:
                 self._write(bytes(high - low), low)

@@ -492,3 +492,32 @@ def test_what_is_changed_is_told_to_its_end(tmp_path):
     assert [extent.length for extent in cow.extents(4096, 1)] == [(1 << 22) - 4096]
     assert sum(e.length for e in cow.extents(1000, 2000)) == (1 << 22) - 1000
     cow.close()
+
+
+def test_what_is_changed_already_stays_where_it_is_when_it_is_cleared(tmp_path):
+    path, image = str(tmp_path / "big.cow"), str(tmp_path / "big")
+    with open(image, "wb") as file:
+        file.write(b"before" * (1 << 17))
+    os.truncate(image, (1 << 20) + 512)
+    new_cow(path, image)
+    cow = disk(path, image)
+    told = []
+    cow._moved = lambda offset, length: told.append((offset, length))
+    cow.fallocate(PUNCH_HOLE | KEEP_SIZE, 4096, 1 << 19)
+    assert told == [(4096, 1 << 19)]
+    for mode, offset, length in (
+        (PUNCH_HOLE | KEEP_SIZE, 4096, 1 << 19),
+        (ZERO_RANGE, 8192, 4096),
+        (ZERO_RANGE, 8704, 512),
+    ):
+        cow.pwrite(b"x" * length, offset)
+        cow.fallocate(mode, offset, length)
+        assert cow.pread(length, offset) == bytes(length)
+    assert told == [(4096, 1 << 19)]
+    cow.fallocate(ZERO_RANGE, 0, 8192)
+    assert told[1:] == [(0, 8192)]
+    cow.fallocate(ZERO_RANGE, 1 << 20, 512)
+    cow.fallocate(ZERO_RANGE, 0, (1 << 20) + 512)
+    assert cow.pread(1 << 21, 0) == bytes((1 << 20) + 512)
+    cow._moved = None
+    cow.close()
