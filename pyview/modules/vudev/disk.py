@@ -200,7 +200,9 @@ class Opened(File):
 
     def linear(self) -> Linear | None:
         found = self.disk.linear()
-        return found and found._replace(writes=found.writes and not self.disk.read_only())
+        if found is not None and found.writes and self.disk.read_only():
+            return found._replace(writes=False)
+        return found
 
     def known(self) -> Known:
         return Known(self.disk.lstat("/"), requests.known(self.disk))
@@ -261,7 +263,7 @@ def within(whole: Linear | None, start: int, size: int) -> Linear | None:
         return None
     if whole.size >= 0:
         size = max(0, min(size, whole.size - start))
-    return whole._replace(start=whole.start + start, size=size)
+    return Linear(whole.fd, whole.start + start, size, whole.writes, whole.of, whole.syncs)
 
 
 def open_source(below: Tree, source: str, *, ro: bool, alone: bool) -> File:

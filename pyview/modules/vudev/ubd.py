@@ -59,7 +59,9 @@ class Ubd(Disk):
 
     def linear(self) -> Linear | None:
         found = within(self._file.linear(), 0, self._size)
-        return found and found._replace(syncs=found.syncs and not self.fixed)
+        if found is not None and found.syncs and self.fixed:
+            return found._replace(syncs=False)
+        return found
 
     def fallocate(self, mode: int, offset: int, length: int) -> None:
         self._file.fallocate(mode, offset, length)
