@@ -13,6 +13,7 @@ from pyview.patience import Interrupted
 from pyview.procedures import (
     MASK,
     PARK,
+    RESTARTS,
     WAIT,
     Lost,
     Procedure,
@@ -163,8 +164,11 @@ class Asking(Tracees):
                 core.answer(tid, self._stored(task, answer))
             elif isinstance(answer, Emulate) and not executed:
                 regs = core.registers(tid)
-                regs.value = self._stored(task, answer) & MASK
+                value = self._stored(task, answer)
+                regs.value = value & MASK
                 core.set_registers(tid, regs)
+                if value in RESTARTS:
+                    core.interrupt(tid)  # the signal may be another thread's by now
         finally:
             self.emulation.done(tid)
 

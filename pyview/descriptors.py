@@ -64,6 +64,19 @@ class StandIn:
         os.close(self.fd)
 
 
+class Hold:
+    """A call at work on what is mapped of a file."""
+
+    def __init__(self, held: dict[tuple[int, int], int], key: tuple[int, int]) -> None:
+        self._held, self._key = held, key
+        held[key] = held.get(key, 0) + 1
+
+    def close(self) -> None:
+        self._held[self._key] -= 1
+        if not self._held[self._key]:
+            del self._held[self._key]
+
+
 def _is_ready(file: File) -> bool:
     return bool(file.poll() & POLLIN)
 
@@ -110,6 +123,7 @@ class Descriptors:
         self._memory: dict[int, str] = {}  # memfd -> the name of its file, for proc
         self._users: dict[int, set[tuple[int, int]]] = {}  # pv_mm.maps -> keys
         self._fifos: dict[tuple[int, int], int] = {}  # O_PATH
+        self._held: dict[tuple[int, int], int] = {}  # calls at work on what is mapped
         self._areas: dict[int, list[Area]] = {}  # pv_mm.maps -> where
         self._ended: dict[tuple[int, int], list[OpenFile]] = {}  # closed, but still mapped
         self._places: dict[str, int] = {}
@@ -282,6 +296,7 @@ class Descriptors:
     def _note(self, opened: OpenFile, known: int, mine: int, byte: int) -> None:
         self._by_object[known] = opened
         self._direct[known] = mine, byte
+        opened.pages = self._mapped.get(opened.key)
         self.in_c.tell(known, opened)
 
     def shows_image(self, fd: int, name: str) -> None:
@@ -411,11 +426,12 @@ class Descriptors:
     def pages(self, opened: OpenFile, shared: bool, writable: bool) -> Pages:
         """What is mapped in the place of an emulated file.
 
-        It is the caller's to close unless some process has it mapped and shared.
+        It is the caller's to close unless some process has it mapped and shared, and to be held
+        while it is mapped.
         """
         pages = self._mapped.get(opened.key)
         if pages is None:
-            pages = Pages(opened.file)
+            pages = Pages(opened.file, opened.tree)
             if shared:
                 self._mapped[opened.key] = pages
                 if self.windows is not None:
@@ -462,9 +478,41 @@ class Descriptors:
         return None if self.windows is None else self.windows.lost(fd)
 
     def inodes(self, maps: int) -> dict[int, tuple[int, int]]:
-        """The memfds that may be mapped: inode -> the file's key."""
-        keys = self._users.get(maps, ())
-        return {os.fstat(self._mapped[k].fd).st_ino: k for k in keys if k in self._mapped}
+        """The memfds that may be mapped, and no call is at work on: inode -> the file's key."""
+        keys = self._users.get(maps, set()) & self._mapped.keys() - self._held.keys()
+        return {os.fstat(self._mapped[key].fd).st_ino: key for key in keys}
+
+    def hold(self, key: tuple[int, int]) -> Hold:
+        """A call is at work on what is mapped of a file, which stays until that is closed."""
+        return Hold(self._held, key)
+
+    def is_held(self, maps: int) -> bool:
+        """Whether a call is at work on what processes with this pv_mm.maps may have mapped."""
+        return not self._held.keys().isdisjoint(self._users.get(maps, ()))
+
+    def unused(self) -> list[tuple[int, int]]:
+        """The files of which nothing is mapped any more."""
+        return [
+            key
+            for key in self._mapped
+            if key not in self._held and not any(key in keys for keys in self._users.values())
+        ]
+
+    def pages_of(self, key: tuple[int, int]) -> Pages:
+        return self._mapped[key]
+
+    def drop(self, key: tuple[int, int]) -> Pages:
+        """Forget what was mapped of a file; it is the caller's to close."""
+        pages = self._mapped.pop(key)
+        for other in self.opened():
+            if other.key == key:
+                other.pages = None
+        self.refresh()
+        if self.windows is not None:
+            self._said("extents", partial(self.windows.show, key))
+        for opened in self._ended.pop(key, ()):
+            self._tell(opened)
+        return pages
 
     def mapped_at(self, maps: int, area: Area) -> None:
         """A process with this pv_mm.maps has a file mapped there, whoever else has."""
@@ -496,21 +544,9 @@ class Descriptors:
         left -= keys
         areas = self._areas.pop(maps, [])
         self._areas[maps] = [area for area in areas if area.key not in keys]
-        for key in keys:
-            if key in self._mapped and not any(key in users for users in self._users.values()):
-                pages = self._mapped.pop(key)
-                for other in self.opened():
-                    if other.key == key:
-                        other.pages = None
-                self.refresh()
-                if self.windows is not None:
-                    self._said("extents", partial(self.windows.show, key))
-                pages.close()
-                for opened in self._ended.pop(key, ()):
-                    self._tell(opened)
 
     def ended(self, maps: int) -> None:
-        """The last memory with this pv_mm.maps has gone, and all is written back."""
+        """The last memory with this pv_mm.maps has gone."""
         self.unmapped(maps, set(self._users.get(maps, ())))
         self._users.pop(maps, None)
         self._areas.pop(maps, None)

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from pyview import core
 from pyview.api import Device, File, Tree
-from pyview.descriptors import Descriptors, StandIn
+from pyview.descriptors import Descriptors, Hold, StandIn
 from pyview.locks import LOCKS
 from pyview.openfile import OpenFile
 from pyview.pages import Pages
@@ -59,7 +59,8 @@ class Emulation:
         self.workers = Workers(core.ring, loop.failed)
         core.watch_rung(self.workers.fd)
         self._sleepers: dict[Hashable, set[int]] = {}
-        self._kept: dict[int, list[StandIn | Pages]] = {}
+        self._kept: dict[int, list[StandIn | Pages | Hold]] = {}
+        self._unmapping: set[int] = set()  # pv_mm.maps of who has unmapped something
         self._hearing: object | None = None  # on which sleeps who wants all writes heard
         self.programs: dict[int, Program] = {}  # what trees say of what tasks are about to execute
 
@@ -71,7 +72,7 @@ class Emulation:
             except core.Gone:
                 pass  # it was killed in its sleep
 
-    def keep_until_done(self, tid: int, file: StandIn | Pages) -> None:
+    def keep_until_done(self, tid: int, file: StandIn | Pages | Hold) -> None:
         self._kept.setdefault(tid, []).append(file)
 
     def device_changed(self, opened: OpenFile) -> None:
@@ -101,15 +102,62 @@ class Emulation:
         return found
 
     def still_mapped(self, maps: int) -> None:
-        """Find out what processes with this pv_mm.maps no longer have mapped."""
-        left = self.descriptors.inodes(maps)
-        if not left:
-            return
-        for record in list(core.tasks()):
-            if record.mm.maps == maps:
-                for inode in _mapped_inodes(record.tid):
-                    left.pop(inode, None)
-        self.descriptors.unmapped(maps, set(left.values()))
+        self._unmapping.add(maps)
+
+    def _unmapped(self) -> None:
+        """Find out what who has unmapped something no longer has mapped.
+
+        What some call is at work on is found when that is done.
+        """
+        for maps in list(self._unmapping):
+            left = self.descriptors.inodes(maps)
+            if not self.descriptors.is_held(maps):
+                self._unmapping.discard(maps)
+            if not left:
+                continue
+            for record in list(core.tasks()):
+                if record.mm.maps == maps:
+                    for inode in _mapped_inodes(record.tid):
+                        left.pop(inode, None)
+            self.descriptors.unmapped(maps, set(left.values()))
+        self._drop_unused()
+
+    def _drop_unused(self) -> None:
+        """Write back and forget what nobody has mapped any more."""
+        for key in self.descriptors.unused():
+            hold = self.descriptors.hold(key)
+            self._write_back(self.descriptors.pages_of(key), partial(self._written_back, key, hold))
+
+    def _written_back(self, key: tuple[int, int], hold: Hold) -> None:
+        """The same, unless it has been mapped again meanwhile."""
+        hold.close()
+        if key in self.descriptors.unused():
+            pages = self.descriptors.drop(key)
+            self._for_file(pages.file, pages.tree, pages.close)
+
+    def _write_back(self, pages: Pages, then: Callable[[], None] = lambda: None) -> None:
+        """Bring to a file what was written by mapping: a slow one's thread does so."""
+        of = next(
+            (opened for opened in self.descriptors.opened() if opened.file is pages.file), None
+        )
+        name = of.name if of is not None else ""
+        self._for_file(
+            pages.file, pages.tree, partial(self._loop.farewell, name, pages.write_back), then
+        )
+
+    def _for_file(
+        self,
+        file: File,
+        tree: Hashable,
+        run: Callable[[], None],
+        then: Callable[[], None] = lambda: None,
+    ) -> None:
+        """Do something about a file that goes wrong nowhere, then something else in the loop."""
+        if file.slow:
+            self.workers.submit(tree, run, lambda value, error: then())
+        else:
+            run()
+            then()
 
     # -- what the loop tells -------------------------------------------------------------------
     def ready(self, fd: int) -> bool:
@@ -174,8 +222,11 @@ class Emulation:
     def done(self, tid: int) -> None:
         """A task's call is over."""
         self.programs.pop(tid, None)
-        for file in self._kept.pop(tid, ()):
+        kept = self._kept.pop(tid, ())
+        for file in kept:
             file.close()
+        if self._unmapping and kept:
+            self._unmapped()
 
     def give(self, stop: Any, verdict: Opened) -> bool:
         """Answer an open with a new descriptor.
@@ -219,40 +270,19 @@ class Emulation:
                 self.wake(key)
         elif record is not None and LOCKS.has(("process", tid)):
             record.mm.maps = self.descriptors.holds_locks(0)
-        last = not any(record.mm.maps == maps for record in core.tasks())
-        mapped = self.descriptors.mapped(maps)
-        slow = [pages for pages in mapped if pages.file.slow]
-        left = len(slow)
-
-        def written(pages: Pages, _value: Any, error: BaseException | None) -> None:
-            nonlocal left
-            left -= 1
-            if error is not None:
-                self._guarded_write_back(pages)  # says what is wrong
-            if last and not left:
-                self.descriptors.ended(maps)  # not while its pages are being read
-
-        for pages in mapped:
-            if pages in slow:
-                self.workers.once(pages.write_back, partial(written, pages))
-            else:
-                self._guarded_write_back(pages)
-        if last and not slow:
+        written = self.descriptors.mapped(maps)
+        if not any(record.mm.maps == maps for record in core.tasks()):
             self.descriptors.ended(maps)
-
-    def _guarded_write_back(self, pages: Pages) -> None:
-        holder = next((o for o in self.descriptors.opened() if o.file is pages.file), None)
-        if holder is not None:
-            self._loop.farewell(holder.name, pages.write_back)
+            unused = [self.descriptors.pages_of(key) for key in self.descriptors.unused()]
+            written = [pages for pages in written if pages not in unused]
+            self._drop_unused()
+        for pages in written:
+            self._write_back(pages)
 
     def close(self, opened: OpenFile) -> None:
         """Nobody has a file open any more."""
-        file = opened.file
-        if file.slow:
-            close = partial(self._loop.farewell, opened.name, file.close)
-            self.workers.submit(opened.tree, close, lambda value, error: None)
-        else:
-            self._loop.farewell(opened.name, file.close)
+        close = partial(self._loop.farewell, opened.name, opened.file.close)
+        self._for_file(opened.file, opened.tree, close)
 
     def uses(self, mount: Mount) -> bool:
         """Whether a file of a mount is open, or a task works or runs in it."""

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from pyview import core
 from pyview.api import Linear, Tree, if_it_fails, refuse
-from pyview.descriptors import Descriptors, StandIn, name_of
+from pyview.descriptors import Descriptors, Hold, StandIn, name_of
 from pyview.openfile import WRITES, OpenFile, completed
 from pyview.pages import Area, Pages, Part, rounded
 from pyview.paths import Found
@@ -31,11 +31,11 @@ class Session(Protocol):
     def wake(self, on: Hashable) -> None:
         """Who sleeps `on` this makes its call again."""
 
-    def keep_until_done(self, tid: int, file: StandIn | Pages) -> None:
-        """A file that the task opens by its name during its present call, and not later."""
+    def keep_until_done(self, tid: int, file: StandIn | Pages | Hold) -> None:
+        """What the task needs during its present call, and not later; closed then."""
 
     def still_mapped(self, maps: int) -> None:
-        """Some process with this pv_mm.maps has unmapped something."""
+        """Some process with this pv_mm.maps has unmapped something, with its present call."""
 
     def unsynced(self, view: View) -> list[tuple[Tree | None, Callable[[], None]]]:
         """What makes durable what a view's devices and open files hold; with a slow one's tree."""
@@ -105,6 +105,8 @@ class Holder:
     def pages(self, opened: OpenFile, shared: bool, writable: bool) -> tuple[Pages, str]:
         descriptors = self.session.descriptors
         pages = descriptors.pages(opened, shared, writable)
+        if descriptors.is_mapped(opened):
+            self.session.keep_until_done(self.tid, descriptors.hold(opened.key))
         if shared:
             self._record.mm.maps = descriptors.uses(int(self._record.mm.maps), opened)
         elif not descriptors.is_mapped(opened):
@@ -122,8 +124,12 @@ class Holder:
     def mapped(self, start: int, length: int) -> list[Part]:
         descriptors, maps = self.session.descriptors, int(self._record.mm.maps)
         areas = descriptors.areas(maps, start, start + rounded(length))
-        parts = (descriptors.part(area) for area in areas)
-        return [part for part in parts if part is not None]
+        parts = []
+        for area in areas:
+            if (part := descriptors.part(area)) is not None:
+                self.session.keep_until_done(self.tid, descriptors.hold(area.key))
+                parts.append(part)
+        return parts
 
     def moved_mapping(self, start: int, length: int, now: int, size: int) -> None:
         descriptors, maps = self.session.descriptors, int(self._record.mm.maps)

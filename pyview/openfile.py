@@ -167,7 +167,8 @@ class OpenFile:
             data = bytes(memoryview(data))
         if len(data) > size:
             raise ValueError(f"{len(data)} bytes were read where {size} were wanted")
-        return self.pages.seen(data, offset) if self.pages is not None else data
+        pages = self.pages  # in a slow file's thread it may change meanwhile
+        return pages.seen(data, offset) if pages is not None else data
 
     def pwrite(self, data: bytes, offset: int) -> int:
         """Write, also to what is mapped."""
@@ -176,24 +177,27 @@ class OpenFile:
         count = self.file.pwrite(data, offset)
         if not 0 <= count <= len(data):
             raise ValueError(f"{count!r} bytes of {len(data)} were written")
-        if self.pages is not None:
-            self.pages.wrote(data[:count], offset)
+        pages = self.pages
+        if pages is not None:
+            pages.wrote(data[:count], offset)
         return count
 
     def truncate(self, size: int) -> None:
         """ftruncate(2)."""
         self.file.truncate(size)
-        if self.pages is not None:
-            self.pages.cut(size)
+        pages = self.pages
+        if pages is not None:
+            pages.cut(size)
 
     def allocate(self, mode: int, offset: int, length: int) -> None:
         """fallocate(2)."""
-        if self.pages is None:
+        pages = self.pages
+        if pages is None:
             self.file.fallocate(mode, offset, length)
             return
-        self.pages.write_back()
+        pages.write_back()
         self.file.fallocate(mode, offset, length)
-        self.pages.changed(offset)
+        pages.changed(offset)
 
     def end(self) -> int:
         """Its size in bytes, 0 for what has none."""

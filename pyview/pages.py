@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import errno
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Hashable
 from typing import NamedTuple
 
 from pyview.api import File, if_it_fails, refuse
@@ -45,13 +45,14 @@ class Area(NamedTuple):
 class Pages:
     """What is mapped of one file.
 
+    tree    whose file it is: what a slow one does, mapped or not, is done in its tree's thread
     fd      the memfd, as long as the file
     told    called with [start, end) in bytes, whole pages, that have been filled
     shared  some process may write to it: reads come from here
     """
 
-    def __init__(self, file: File) -> None:
-        self.file = file
+    def __init__(self, file: File, tree: Hashable = None) -> None:
+        self.file, self.tree = file, tree
         self.shared = False
         self.fd = os.memfd_create("pyview", os.MFD_CLOEXEC)
         self.length = 0  # of the file, bytes
@@ -61,7 +62,8 @@ class Pages:
             self.grow()
 
     def close(self) -> None:
-        os.close(self.fd)
+        fd, self.fd = self.fd, -1
+        os.close(fd)
 
     def grow(self) -> None:
         """Be as long as the file is by now."""
@@ -164,7 +166,7 @@ class Pages:
 
         Errors: EIO, ENOSPC.
         """
-        if not self.shared:
+        if not self.shared or self.fd < 0:
             return
         for start, end in self._within(first, min(last, self.length)):
             for low in range(start, end, CHUNK):

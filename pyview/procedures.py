@@ -150,15 +150,17 @@ def redirected(
     run_number = saved.nr if other < 0 else other
     if at_entry:
         mine.nr = run_number
-    else:
-        mine.ip, mine.nr, mine.value = saved.ip - core.CALL_LENGTH, core.NO_CALL, run_number
-    core.set_registers(tid, mine)
-    pass_listener(tid, not at_entry or other >= 0)
-    if at_entry:
+        core.set_registers(tid, mine)
+        pass_listener(tid, other >= 0)
         after = yield core.TO_EXIT, 0
         while after.kind in (core.ENTRY, core.TRACED, core.TRAP):
             after = yield core.TO_EXIT, 0
-    else:
+        # A signal may come before the listener has let another call run: it never began.
+        at_entry = other < 0 or after.kind != core.EXIT or after.value not in RESTARTS
+    if not at_entry:
+        mine.ip, mine.nr, mine.value = saved.ip - core.CALL_LENGTH, core.NO_CALL, run_number
+        core.set_registers(tid, mine)
+        pass_listener(tid, True)
         after = yield from _entered(tid, through=other >= 0)
     pass_listener(tid, False)
     if after.kind == core.EXEC:
@@ -180,6 +182,8 @@ def redirected(
         yield from run(tid, last, numbers["munmap"], (mapped, SCRATCH))
         last.ip += core.CALL_LENGTH
         core.set_registers(tid, last)
+        if value in RESTARTS:
+            core.interrupt(tid)  # the signal may be another thread's by now
     return value, 0
 
 

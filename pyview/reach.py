@@ -32,8 +32,8 @@ class Reach(NamedTuple):
 
     def of(self, record: Any) -> bool:
         """Whether the process of a task (struct pv_task) stops for all that is beyond."""
-        if record.descriptors:
-            return True
+        if record.descriptors or self == NOTHING:
+            return bool(record.descriptors)  # the reach of a small device is as short as NOTHING
         had = had_by(record)
         enough = had.windowed or (record.direct and not self.windowed)
         return bool(enough and had.reads <= self.reads and had.writes <= self.writes)

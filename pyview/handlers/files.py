@@ -315,8 +315,9 @@ def sync_all(caller: Caller) -> Handler:
 
 def synced(file: OpenFile) -> None:
     """Make durable what was written, by mapping too."""
-    if file.pages is not None:
-        file.pages.write_back()
+    pages = file.pages
+    if pages is not None:
+        pages.write_back()
     file.file.fsync()
 
 

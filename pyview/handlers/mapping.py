@@ -77,6 +77,8 @@ def _mmap(caller: Caller) -> Handler:
     yield Redirect({0: fd}, "close")
     if shared and (value >= 0 or value < -4095):
         caller.mapped_at(file, value, length, offset)
+    elif shared:
+        caller.unmapped()
     return Emulate(value)
 
 
@@ -117,7 +119,7 @@ def filled(pages: Pages, offset: int, length: int) -> Generator[Request, Any, No
     """Have what is mapped hold the file's bytes there."""
     fill = partial(pages.fill, offset, length)
     if pages.file.slow:
-        yield Work(pages.file, fill)
+        yield Work(pages.tree, fill)
     else:
         fill()
 
@@ -160,7 +162,7 @@ def _write_back(parts: list[Part]) -> Generator[Request, Any, None]:
     for pages, first, last in parts:
         write = partial(pages.write_back, first, last)
         if pages.file.slow:
-            yield Work(pages.file, write)
+            yield Work(pages.tree, write)
         else:
             write()
 

@@ -67,6 +67,29 @@ def test_a_handler_gets_the_results_of_what_it_asks(world, redirections):
     assert [at_entry for _, at_entry in redirections.changes] == [True, False, False]
 
 
+def test_the_kernel_looks_again_whether_an_interrupted_call_is_made_again(
+    world, redirections, monkeypatch
+):
+    """Another thread may have got the signal while the handler ran something else."""
+    regs, woken = SimpleNamespace(ip=100, nr=2, value=0), []
+    monkeypatch.setattr(core, "registers", lambda tid: regs)
+    monkeypatch.setattr(core, "set_registers", lambda tid, given: None)
+    monkeypatch.setattr(core, "interrupt", woken.append)
+
+    def handler(task):
+        value = yield Redirect({})
+        yield Redirect({}, "close")
+        return Emulate(value)
+
+    for value, expected in ((-512, [TID]), (7, []), (-4, [])):
+        woken.clear()
+        world.answers(handler)
+        redirections.results = [(value, 0), (0, 0)]
+        world.runs(world.stop(core.TRACED), *[world.stop(core.EXIT)] * 2)
+        assert regs.value == value & (1 << 64) - 1
+        assert woken == expected
+
+
 def test_while_a_procedure_runs_every_stop_is_its_own(world, redirections):
     def handler(task):
         yield Redirect({})

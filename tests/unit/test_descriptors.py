@@ -78,11 +78,23 @@ class Session:
         self.ends.remove(fd)
         self.all.settle()
 
+    def unmapped(self, maps, keys):
+        self.all.unmapped(maps, keys)
+        self._drop_unused()
+
+    def ended(self, maps):
+        self.all.ended(maps)
+        self._drop_unused()
+
+    def _drop_unused(self):
+        for key in self.all.unused():
+            self.all.drop(key).close()
+
     def close(self):
         for fd in list(self.ends):
             os.close(fd)
         for maps in list(self.all._users):
-            self.all.ended(maps)
+            self.ended(maps)
         self.all.settle()
         self.all._poll.close()
 
@@ -388,7 +400,7 @@ def test_what_is_mapped_is_not_for_C(session):
     session.all.pages(one, True, True)
     maps = session.all.uses(0, one)
     assert entry.how == 0
-    session.all.ended(maps)
+    session.ended(maps)
     assert entry.how == core.READS | core.WRITES
 
 
@@ -472,7 +484,7 @@ def test_a_closed_file_lives_as_long_as_it_is_mapped(session):
     assert session.closed == []
     assert list(session.all.opened()) == [one]
     session.all.mapped_at(maps, Area(8, 16, one.key, 100))
-    session.all.unmapped(maps, {one.key})
+    session.unmapped(maps, {one.key})
     assert session.all.areas(maps, 8, 16) == []
     assert session.closed == [one]
     assert list(session.all.opened()) == []
@@ -488,12 +500,29 @@ def test_the_last_of_several_processes_unmaps_it(session):
     first, second = session.all.uses(0, one), session.all.uses(0, one)
     assert first != second
     assert session.all.uses(first, one) == first
-    session.all.unmapped(first, {one.key})
+    session.unmapped(first, {one.key})
     assert session.all.is_mapped(one)
-    session.all.ended(second)
+    session.ended(second)
     assert not session.all.is_mapped(one)
     assert one.pages is None
     assert session.all.mapped(second) == []
+
+
+def test_what_a_call_is_at_work_on_stays(session):
+    one = opened()
+    session.give(one)
+    pages = session.all.pages(one, True, True)
+    maps = session.all.uses(0, one)
+    first, second = session.all.hold(one.key), session.all.hold(one.key)
+    assert session.all.is_held(maps)
+    assert session.all.inodes(maps) == {}, "nobody asks proc what is about to change"
+    session.unmapped(maps, {one.key})
+    assert one.pages is pages
+    first.close()
+    assert session.all.unused() == []
+    second.close()
+    assert session.all.unused() == [one.key]
+    assert not session.all.is_held(maps)
 
 
 def test_who_holds_locks_has_a_number_too(session):

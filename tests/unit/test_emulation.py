@@ -112,6 +112,12 @@ class World:
         self.ends.clear()
         self.all.descriptors.settle()
 
+    def unmaps(self, opened, maps):
+        """A call of task 5 unmaps something."""
+        self.all.keep_until_done(5, self.all.descriptors.hold(opened.key))
+        self.all.still_mapped(maps)
+        self.all.done(5)
+
     def works(self):
         """Wait for the workers, and pass on what they have done."""
         while self.all.workers._due:
@@ -122,6 +128,7 @@ class World:
         self.drop()
         for maps in list(self.all.descriptors._users):
             self.all.descriptors.ended(maps)
+        self.all._drop_unused()
         self.works()
         threads.close(self.all.workers, self.threads)
         self.all.descriptors._poll.close()
@@ -346,7 +353,7 @@ def test_what_cannot_be_written_back_is_told(world, mapped, slow):
 
 def test_what_is_no_longer_in_proc_is_unmapped(world, mapped):
     opened, pages, maps = mapped(os.getpid())
-    world.all.still_mapped(maps)
+    world.unmaps(opened, maps)
     assert opened.pages is None, "this process has never mapped it"
     with pytest.raises(OSError):
         os.fstat(pages.fd)
@@ -357,15 +364,37 @@ def test_what_is_in_proc_is_mapped(world, mapped):
 
     opened, pages, maps = mapped(os.getpid())
     with mmap.mmap(pages.fd, 10):
-        world.all.still_mapped(maps)
+        world.unmaps(opened, maps)
         assert opened.pages is pages
-    world.all.still_mapped(maps)
+    world.unmaps(opened, maps)
     assert opened.pages is None
+
+
+@pytest.mark.parametrize("slow", [False, True])
+def test_what_another_call_is_at_work_on_is_unmapped_later(world, mapped, slow):
+    opened, pages, maps = mapped(os.getpid(), slow=slow)
+    world.all.keep_until_done(6, world.all.descriptors.hold(opened.key))
+    world.unmaps(opened, maps)
+    world.works()
+    assert opened.pages is pages
+    world.all.done(6)
+    world.works()
+    assert opened.pages is None
+    assert opened.file.data == b"MAPPED6789", "whoever unmapped it has not told what"
+
+
+def test_what_is_mapped_again_while_it_is_written_back_stays(world, mapped):
+    opened, pages, maps = mapped(0x7FFFFFF0, slow=True)
+    world.unmaps(opened, maps)
+    hold = world.all.descriptors.hold(opened.key)
+    world.works()
+    assert opened.pages is pages
+    hold.close()
 
 
 def test_who_has_gone_has_nothing_mapped(world, mapped):
     opened, _, maps = mapped(0x7FFFFFF0)
-    world.all.still_mapped(maps)
+    world.unmaps(opened, maps)
     assert opened.pages is None
 
 

@@ -229,7 +229,9 @@ def test_what_it_maps(task, garden, record, session):
     task.moved_mapping(0x11000, 8192, 0x50000, 4 * 4096)
     assert task.mapped(0x50000, 1 << 40) == [Part(shared, 2 * 4096, 6 * 4096)]
     assert task.pages(opened, False, False)[0] is shared
-    assert session.kept == [pages]
+    assert session.kept[0] is pages
+    assert pages not in session.kept[1:]
+    assert session.descriptors.is_held(record.mm.maps), "until the calls are over"
     task.unmapped()
     assert session.notes[-1] == ("still_mapped", record.mm.maps)
 

@@ -14,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pyview import core, procedures
-from pyview.procedures import MASK, RED_ZONE, RESTARTNOINTR, SCRATCH, WAIT, Lost, encode
+from pyview.procedures import MASK, RED_ZONE, RESTARTNOINTR, RESTARTSYS, SCRATCH, WAIT, Lost, encode
 from pyview.verdicts import Block
 
 TO_EXIT = (core.TO_EXIT, 0)
@@ -289,6 +289,31 @@ def test_what_is_run_in_place_of_the_call_is_not_cut_short_nor_made_again(task):
     assert last(procedure, task.exits(0, ip=IP, nr=NUMBERS["close"])) == (0, 0)
     assert not task.blocked
     assert task.regs.nr == 2
+
+
+def test_what_a_signal_keeps_from_beginning_in_place_of_the_call_is_made_again(task):
+    """The listener's calls can be interrupted before they have begun."""
+    procedure = procedures.redirected(TID, 2, {0: 7}, NUMBERS, True, NUMBERS["close"])
+    assert next(procedure) == TO_EXIT
+    assert not task.blocked
+    assert procedure.send(task.exits(RESTARTSYS, ip=IP, nr=NUMBERS["close"])) == TO_EXIT
+    assert task.blocked
+    assert (task.regs.ip, task.regs.value) == (IP - core.CALL_LENGTH, NUMBERS["close"])
+    assert task.record.let_next == 1
+    assert last(procedure, task.exits(3, ip=IP, nr=NUMBERS["close"])) == (3, 0)
+    assert (task.blocked, task.record.let_next, task.regs.nr) == (False, 0, 2)
+
+
+def test_the_kernel_looks_again_whether_an_interrupted_call_is_made_again(task):
+    """A signal for the whole process may have gone to another thread meanwhile."""
+    task.writable = False
+    procedure = procedures.redirected(TID, 2, {0: b"/etc/x\0"}, NUMBERS, True)
+    next(procedure)
+    procedure.send(task.exits(0x7FFF_F000_0000, ip=IP))
+    procedure.send(task.exits(RESTARTSYS, ip=IP))
+    assert "interrupt" not in task.notes
+    assert last(procedure, task.exits(0, ip=IP)) == (RESTARTSYS, 0)
+    assert task.notes[-1] == "interrupt"
 
 
 @pytest.mark.parametrize("at_entry", [True, False])
