@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import errno
 import os
+import stat
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
 from typing import Any, Protocol
@@ -117,11 +118,8 @@ class Mounting:
     def _bind(self, view: View, source: str, target: str, options: list[str]) -> Mount:
         _check(source)
         _no_options(target, options)
-        real = view.real(source)
-        if real is not None:
-            os.lstat(real)  # ENOENT now, not later
-        else:
-            view.now().lstat(source)
+        _lstat(view, source)  # ENOENT now, not later
+        _has_room(view, target)
         tree = Past(view, view.epoch, source)
         return view.mount(target, tree, source=source, kind="none", options="bind")
 
@@ -146,6 +144,7 @@ class Mounting:
             arguments = keywords(make, _not_idle(make, options, skip + named), skip + named)
         except ModuleError as error:
             raise ModuleError(f"{target}: {error}") from None
+        _has_room(view, target)
         later, below = Later(), view.now()
 
         def made(tree: Any, error: BaseException | None) -> None:
@@ -389,6 +388,25 @@ def _checked(companions: Mapping[str, Tree]) -> Mapping[str, Tree]:
 def _check(path: str) -> None:
     if not path.startswith("/") or path.startswith("//") or os.path.normpath(path) != path:
         raise refuse(errno.EINVAL, path)
+
+
+def _lstat(view: View, name: str) -> os.stat_result:
+    real = view.real(name)
+    return os.lstat(real) if real is not None else view.now().lstat(name)
+
+
+def _has_room(view: View, target: str) -> None:
+    """What is mounted must be found by its name, which leads through a directory.
+
+    Errors: ENOENT, ENOTDIR.
+    """
+    parent = os.path.dirname(target)
+    try:
+        mode = _lstat(view, parent).st_mode
+    except PermissionError:
+        return  # who may not enter it will not come to the target either
+    if not stat.S_ISDIR(mode):
+        raise refuse(errno.ENOTDIR, parent)
 
 
 def _no_options(target: str, options: list[str]) -> None:

@@ -119,6 +119,11 @@ def reads(request: int) -> int | None:
     return request >> 16 & 0x3FFF if request >> 30 & WRITE else 0
 
 
+def is_known(request: int) -> bool:
+    """Whether more than its number says how much a request reads."""
+    return request & 0xFFFFFFFF in _READS
+
+
 def nested(request: int, data: bytes) -> tuple[int, int] | None:
     """What else is to be read once `data` was: its address and its length in bytes, or None.
 

@@ -150,7 +150,8 @@ class File:
 
         `data` is what the argument points to, as much as the request is known to read
         (pyview/abi/ioctl.py), or the argument itself, 8 bytes in machine order, when it is no
-        pointer.  Errors: ENOTTY for a request that is not known here.
+        pointer.  It is shorter than the request's number says when no more could be read: EFAULT,
+        if the request is known here.  Errors: ENOTTY for one that is not.
         """
         raise refuse(errno.ENOTTY)
 

@@ -241,14 +241,26 @@ def _told(file: OpenFile, request: int) -> bytes:
     return b""
 
 
+def _pointed_to(caller: Caller, request: int, argument: int, size: int) -> bytes:
+    """What a request reads, less where the caller has less.  Errors: EFAULT if it is well known.
+
+    A file that does not know it says ENOTTY, wherever the argument leads.
+    """
+    try:
+        data = caller.peek(argument, size) if size else b""
+    except OSError:
+        data = b""
+    if len(data) < size and requests.is_known(request):
+        raise refuse(errno.EFAULT)
+    return data
+
+
 def _asked(caller: Caller, file: OpenFile, request: int, argument: int) -> Handler:
     size = requests.reads(request)
     if size is None:
         data = argument.to_bytes(8, "little")
     else:
-        data = caller.peek(argument, size) if size else b""
-        if len(data) < size:
-            raise refuse(errno.EFAULT)
+        data = _pointed_to(caller, request, argument, size)
     if request == requests.BLKPG:
         _, _, length, _, address = BLKPG_HEAD.unpack(data)
         data += caller.peek(address, max(0, min(length, 152)))

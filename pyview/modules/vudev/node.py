@@ -83,8 +83,9 @@ class Node(Device):
             raise refuse(errno.EINVAL, "char,block")
         if not re.fullmatch("(0o)?[0-7]{0,4}", mode):
             raise refuse(errno.EINVAL, f"mode={mode}")
-        if major > 0xFFF or minor >= MINORS:
-            raise refuse(errno.EINVAL, f"major={major},minor={minor}")
+        for word, number, most in (("major", major, 0xFFF), ("minor", minor, MINORS - 1)):
+            if not -1 <= number <= most:
+                raise refuse(errno.EINVAL, f"{word}={number}")
         self.below = below
         if char or block:
             self.kind = stat.S_IFCHR if char else stat.S_IFBLK

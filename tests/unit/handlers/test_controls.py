@@ -290,6 +290,8 @@ def test_ioctls_of_files(twins):
         twins.same("fcntl", ZERO, 3, 0)
     twins.same("ioctl", ZERO, 0x5401, room(60))  # TCGETS
     twins.same("ioctl", ZERO, 0x12345678, room(60))
+    twins.same("ioctl", ZERO, 0x52345678, 8)  # who knows it not does not look at its argument
+    twins.same("ioctl", ZERO, requests.FIONBIO, 8)
 
 
 def test_ioctls_of_directories(twins):
