@@ -101,8 +101,9 @@ class Emulation:
                 add(tree, tree, target, tree.fsync)
         return found
 
-    def still_mapped(self, maps: int) -> None:
+    def still_mapped(self, tid: int, maps: int) -> None:
         self._unmapping.add(maps)
+        self._let_go(tid)
 
     def _unmapped(self) -> None:
         """Find out what who has unmapped something no longer has mapped.
@@ -222,6 +223,10 @@ class Emulation:
     def done(self, tid: int) -> None:
         """A task's call is over."""
         self.programs.pop(tid, None)
+        self._let_go(tid)
+
+    def _let_go(self, tid: int) -> None:
+        """A task needs nothing more of what was kept for its call."""
         kept = self._kept.pop(tid, ())
         for file in kept:
             file.close()

@@ -34,8 +34,8 @@ class Session(Protocol):
     def keep_until_done(self, tid: int, file: StandIn | Pages | Hold) -> None:
         """What the task needs during its present call, and not later; closed then."""
 
-    def still_mapped(self, maps: int) -> None:
-        """Some process with this pv_mm.maps has unmapped something, with its present call."""
+    def still_mapped(self, tid: int, maps: int) -> None:
+        """A task whose process has this pv_mm.maps has unmapped something."""
 
     def unsynced(self, view: View) -> list[tuple[Tree | None, Callable[[], None]]]:
         """What makes durable what a view's devices and open files hold; with a slow one's tree."""
@@ -139,7 +139,7 @@ class Holder:
             descriptors.mapped_at(maps, Area(moved, moved + left, area.key, area.offset))
 
     def unmapped(self) -> None:
-        self.session.still_mapped(int(self._record.mm.maps))
+        self.session.still_mapped(self.tid, int(self._record.mm.maps))
 
     def program_file(self, found: Found) -> str:
         return self._kept_program(found, self._copied_program(found))

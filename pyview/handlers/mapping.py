@@ -152,10 +152,8 @@ def mremap(caller: Caller) -> Handler:
 
 
 def _unmapped(caller: Caller, parts: list[Part]) -> Generator[Request, Any, None]:
-    try:
-        yield from _write_back(parts)
-    finally:
-        caller.unmapped()
+    caller.unmapped()  # what nobody else has mapped is written back by that
+    yield from _write_back(parts)
 
 
 def _write_back(parts: list[Part]) -> Generator[Request, Any, None]:

@@ -4,6 +4,8 @@
  *
  * coherent NAME SEED ROUNDS    status 0: so it was, also at the end, when all writers have gone
  *
+ * SEED: with 1 all of it is mapped all the time, with 2 signals come.
+ *
  * The file is words of four bytes: three say which word it is, one how often it was written.  Cells
  * of words, of all sizes, each have one writer, who says before and after what he writes there. */
 #include "guest.h"
@@ -11,6 +13,7 @@
 #include <pthread.h>
 #include <sys/mman.h>
 #include <sys/sendfile.h>
+#include <sys/time.h>
 #include <sys/uio.h>
 
 enum { CELLS = 300, MOST = 250, LONGEST = 24000, WRITERS = 4, READERS = 3 };
@@ -24,6 +27,7 @@ static struct cell *cells; /* in memory that all processes share */
 static int count, total; /* of the cells; of their bytes */
 static _Atomic int *writing; /* processes that write, still */
 static const char *name;
+static bool signals; /* each gets some, all the time */
 static bool lasting; /* each has all of it mapped, all the time */
 
 /* What one thread has of the file: its own descriptors and its own mapping. */
@@ -309,12 +313,28 @@ static void *read_all(void *number)
 	return NULL;
 }
 
+static volatile int rings;
+
+static void ring(int number) { rings += number; }
+
+/* Calls are cut short by signals, and made again. */
+static void disturbed(void)
+{
+	struct sigaction action = {.sa_handler = ring, .sa_flags = SA_RESTART};
+	struct itimerval often = {{0, 1700}, {0, 1700}};
+
+	OK(sigaction(SIGALRM, &action, NULL));
+	OK(setitimer(ITIMER_REAL, &often, NULL));
+}
+
 static void process(void *(*body)(void *), int first, int last)
 {
 	pthread_t threads[WRITERS];
 
 	if (OK(fork()))
 		return;
+	if (signals)
+		disturbed();
 	for (int i = first; i < last; i++)
 		EQ(pthread_create(threads + i, NULL, body, (void *)(intptr_t)i), 0);
 	for (int i = first; i < last; i++)
@@ -357,7 +377,8 @@ int main(int argc, char **argv)
 	IS(argc == 4);
 	name = argv[1];
 	me.seed = (unsigned)atoi(argv[2]);
-	lasting = me.seed % 2;
+	lasting = me.seed & 1;
+	signals = me.seed & 2;
 	rounds = atoi(argv[3]);
 	lay_out(&me);
 	*writing = WRITERS;

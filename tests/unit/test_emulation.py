@@ -115,8 +115,7 @@ class World:
     def unmaps(self, opened, maps):
         """A call of task 5 unmaps something."""
         self.all.keep_until_done(5, self.all.descriptors.hold(opened.key))
-        self.all.still_mapped(maps)
-        self.all.done(5)
+        self.all.still_mapped(5, maps)
 
     def works(self):
         """Wait for the workers, and pass on what they have done."""

@@ -233,7 +233,7 @@ def test_what_it_maps(task, garden, record, session):
     assert pages not in session.kept[1:]
     assert session.descriptors.is_held(record.mm.maps), "until the calls are over"
     task.unmapped()
-    assert session.notes[-1] == ("still_mapped", record.mm.maps)
+    assert session.notes[-1] == ("still_mapped", task.tid, record.mm.maps)
 
 
 def test_a_file_is_cut_where_it_is_mapped(task, garden):
