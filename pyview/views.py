@@ -272,6 +272,8 @@ class Views:
     def farewell(self, name: str, action: Callable[[], None]) -> None:
         try:
             action()
+        except OSError as error:  # what close(2) would say, if somebody asked it
+            self.reports.write(f"pyview: {name} may not be written whole: {error.strerror}\n")
         except BaseException as error:  # the module's edge: its mistakes are not the core's
             self.reports.failed(f"{name} may not be written whole", error)
 

@@ -33,6 +33,19 @@ def test_a_stranger_gets_no_child(world):
     assert raised.value.errno == errno.EINVAL
 
 
+def test_what_close_would_report_is_a_line_and_a_modules_mistake_a_traceback(world, monkeypatch):
+    lines = []
+    monkeypatch.setattr(world.tracer.reports, "write", lines.append)
+
+    def fails(error):
+        raise error
+
+    world.tracer.farewell("/dev/ubda", lambda: fails(OSError(errno.ENOSPC, "No space left")))
+    assert lines == ["pyview: /dev/ubda may not be written whole: No space left\n"]
+    world.tracer.farewell("/dev/ubda", lambda: fails(TypeError("no")))
+    assert "may not be written whole:\nTraceback" in lines[1]
+
+
 def test_a_view_without_tasks_is_forgotten(world):
     first = world.tracer.child(TID, "one")  # joined only in name: its picture has no task
     world.tracer.child(TID, "two")

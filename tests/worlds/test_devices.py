@@ -538,6 +538,21 @@ def test_a_block_device_is_one_however_its_descriptors_are_made(view, tmp_path, 
         assert piece(image, 1, 1)[:6] == b"theirs"
 
 
+@pytest.mark.needs("sfdisk")
+@pytest.mark.parametrize("kind", ["partition", "partition of cow"])
+def test_a_partition_is_a_block_device(view, outside, tmp_path, kind):
+    make(tmp_path / "image", 4 << 20)
+    outside("echo start=64 | sfdisk -q image")
+    said = view(f"""mount -t vudevnull none /dev/null0; {DISKS[kind]}
+    python3 {GUESTS}/blockdevice.py /dev/hda1
+    exec 3< /dev/hda1
+    umount /dev/hda 2>/dev/null && echo unmounted while open
+    exec 3<&-
+    umount /dev/hda && echo unmounted""")
+    assert said == "well\nunmounted\n"
+    assert kind != "partition" or piece(tmp_path / "image", 65, 1)[:6] == b"theirs"
+
+
 MIXED = """
 import os, sys
 fd = os.open("/dev/hda1", os.O_RDWR)

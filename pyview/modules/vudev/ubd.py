@@ -142,7 +142,10 @@ def _cow(below: Tree, cow: str, source: str, *, ro: bool) -> File:
         file = _made(below, cow)
         with if_it_fails(partial(_removed, below, cow)), if_it_fails(file.close):
             file.lock(True)
-            cowheader.create(file, _recorded(below, source), size, mtime)
+            try:
+                cowheader.create(file, _recorded(below, source), size, mtime)
+            except OSError as error:
+                raise error if error.filename else refuse(error.errno or errno.EIO, cow) from None
     finally:
         image.close()
     return file

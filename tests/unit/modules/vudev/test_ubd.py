@@ -314,6 +314,7 @@ def test_a_cow_file_that_cannot_be_made_is_not_left_behind(here, mount, monkeypa
     with pytest.raises(OSError) as caught:
         Ubd(device, str(here / "img"), cow=str(here / "new"))
     assert caught.value.errno == errno.ENOSPC
+    assert caught.value.filename == str(here / "new"), "there are two files"
     assert not (here / "new").exists()
 
 
