@@ -18,7 +18,7 @@ from pyview.abi.words import signed
 from pyview.api import refuse
 from pyview.handlers import limits
 from pyview.handlers.caller import Caller, StandIn
-from pyview.handlers.files import perform, synced
+from pyview.handlers.files import appends, is_synchronous, perform, synced
 from pyview.handlers.vectors import CHUNK
 from pyview.openfile import O_PATH, READS, WRITES, OpenFile
 from pyview.verdicts import Emulate, Handler, Real, Redirect, Request, Verdict
@@ -40,6 +40,7 @@ class Block(NamedTuple):
     buffer: int
     length: int
     offset: int
+    flags: int  # RWF_*
 
 
 def io_submit(caller: Caller) -> Handler | Verdict:
@@ -63,8 +64,8 @@ def _block(caller: Caller, at: int) -> Block | None:
         return None
     if len(data) < IOCB.size:
         return None
-    _, _, _, code, _, fd, buffer, length, offset, *_ = IOCB.unpack(data)
-    return Block(at, code, fd if fd < 1 << 31 else -1, buffer, length, offset)
+    _, _, flags, code, _, fd, buffer, length, offset, *_ = IOCB.unpack(data)
+    return Block(at, code, fd if fd < 1 << 31 else -1, buffer, length, offset, flags)
 
 
 def _one_by_one(caller: Caller, blocks: list[Block | None]) -> Handler:
@@ -124,6 +125,8 @@ def _before(caller: Caller, block: Block, file: OpenFile) -> Generator[Request, 
         return (yield from _read(file, block.offset, length))
     elif block.code in (WRITE, WRITE_VECTOR) and access in WRITES:
         yield from _write(caller, block, file)
+        if is_synchronous(file, block.flags):
+            yield from perform(file, file.file.fsync)
     return b""
 
 
@@ -152,7 +155,7 @@ def _read(file: OpenFile, offset: int, length: int) -> Generator[Request, Any, b
 
 def _write(caller: Caller, block: Block, file: OpenFile) -> Generator[Request, Any, None]:
     offset = block.offset
-    if file.flags & os.O_APPEND:
+    if appends(file, block.flags):
         offset = yield from perform(file, file.end)
     pieces = _pieces(caller, block)
     ends = offset + sum(length for _, length in pieces)

@@ -26,7 +26,8 @@ from pyview.verdicts import Asleep, Emulate, Handler, Real, Verdict, Work
 from pyview.view import MOUNT_IDS, Mount
 
 TMPFS_MAGIC = 0x01021994  # as good as any: f_type of what has none
-RWF_HIPRI, RWF_APPEND, RWF_NOAPPEND, RWF_KNOWN = 0x01, 0x10, 0x20, 0x3F
+RWF_HIPRI, RWF_DSYNC, RWF_SYNC = 0x01, 0x02, 0x04
+RWF_APPEND, RWF_NOAPPEND, RWF_KNOWN = 0x10, 0x20, 0x3F
 KEEP_SIZE, PUNCH, COLLAPSE, ZERO, INSERT, UNSHARE = 0x01, 0x02, 0x08, 0x10, 0x20, 0x40
 #: The modes of fallocate(2) that go together: fs/open.c:vfs_fallocate.
 FALLOCATES = frozenset(
@@ -113,7 +114,7 @@ def _write(caller: Caller, file: OpenFile) -> Handler:
     wanted = vectors.pieces(caller)
     if not _begins(caller, at, vectors.total(wanted), True):
         return Emulate(0)
-    if _appends(caller, file):
+    if appends(file, _flags(caller)):
         at = yield from perform(file, file.end)
     left = yield from limits.room(caller, file, at, vectors.total(wanted))
     done, map_moves = 0, file.map.moves if file.map is not None else 0
@@ -131,7 +132,7 @@ def _write(caller: Caller, file: OpenFile) -> Handler:
         done += count
         if count < whole:
             break
-    if file.flags & (os.O_SYNC | os.O_DSYNC) and done:
+    if done and is_synchronous(file, _flags(caller)):
         yield from perform(file, file.file.fsync)
     if moves:
         file.offset = at + done
@@ -155,11 +156,19 @@ def _begins(caller: Caller, at: int, length: int, vector: bool) -> bool:
     return True
 
 
-def _appends(caller: Caller, file: OpenFile) -> bool:
-    if file.kind != stat.S_IFREG:
-        return False
-    flags = caller.args[5] if caller.call.name == "pwritev2" else 0
-    if flags & RWF_NOAPPEND:
+def _flags(caller: Caller) -> int:
+    """RWF_* of a call that writes."""
+    return caller.args[5] if caller.call.name == "pwritev2" else 0
+
+
+def is_synchronous(file: OpenFile, flags: int) -> bool:
+    """Whether what is written, with these RWF_*, must be durable at once."""
+    return bool(file.flags & (os.O_SYNC | os.O_DSYNC) or flags & (RWF_DSYNC | RWF_SYNC))
+
+
+def appends(file: OpenFile, flags: int) -> bool:
+    """Whether it goes to the end of the file, wherever that is."""
+    if file.kind != stat.S_IFREG or flags & RWF_NOAPPEND:
         return False
     return bool(file.flags & os.O_APPEND or flags & RWF_APPEND)
 

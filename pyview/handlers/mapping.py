@@ -9,7 +9,7 @@ from __future__ import annotations
 import errno
 import os
 import stat
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from functools import partial
 from typing import Any
 
@@ -22,6 +22,7 @@ from pyview.pages import PAGE, Pages, Part, rounded
 from pyview.verdicts import Done, Emulate, Handler, Mapped, Real, Redirect, Request, Verdict, Work
 
 PROT_WRITE = 2
+MS_SYNC = 4
 MAP_SHARED, MAP_PRIVATE, MAP_SHARED_VALIDATE, MAP_TYPE = 1, 2, 3, 0x0F
 MAP_FIXED = 0x10
 FD, OFFSET = 4, 5  # arguments of mmap
@@ -117,11 +118,15 @@ def _open(name: str, mode: int) -> Generator[Request, Any, int]:
 
 def filled(pages: Pages, offset: int, length: int) -> Generator[Request, Any, None]:
     """Have what is mapped hold the file's bytes there."""
-    fill = partial(pages.fill, offset, length)
+    yield from _done_by(pages, partial(pages.fill, offset, length))
+
+
+def _done_by(pages: Pages, run: Callable[[], None]) -> Generator[Request, Any, None]:
+    """What a file does: a slow one in its tree's thread."""
     if pages.file.slow:
-        yield Work(pages.tree, fill)
+        yield Work(pages.tree, run)
     else:
-        fill()
+        run()
 
 
 def munmap(caller: Caller) -> Handler:
@@ -158,21 +163,20 @@ def _unmapped(caller: Caller, parts: list[Part]) -> Generator[Request, Any, None
 
 def _write_back(parts: list[Part]) -> Generator[Request, Any, None]:
     for pages, first, last in parts:
-        write = partial(pages.write_back, first, last)
-        if pages.file.slow:
-            yield Work(pages.tree, write)
-        else:
-            write()
+        yield from _done_by(pages, partial(pages.write_back, first, last))
 
 
 def msync(caller: Caller) -> Handler:
-    """msync: the same, and it stays mapped.  Errors: EIO."""
+    """msync: the same, and it stays mapped; with MS_SYNC it is durable.  Errors: EIO."""
     parts = caller.mapped(*caller.args[:2])
     if not parts:
         return Real()
     value = yield Redirect({})
     if value == 0:
         yield from _write_back(parts)
+    if value == 0 and caller.args[2] & MS_SYNC:
+        for pages in dict.fromkeys(part.pages for part in parts):
+            yield from _done_by(pages, pages.file.fsync)
     return Done()
 
 

@@ -11,7 +11,7 @@ import pytest
 from pyview import asking, core
 from pyview.procedures import WAIT, Lost
 from pyview.reach import NOTHING
-from pyview.verdicts import Asleep, At, Done, Ready, Redirect, Work
+from pyview.verdicts import Asleep, At, Done, Emulate, Ready, Redirect, Work
 
 TID = 0x7FFFFFF0  # the task of the world's stops
 

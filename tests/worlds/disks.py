@@ -20,3 +20,16 @@ def piece(path, start, sectors):
     with open(path, "rb") as file:
         file.seek(start * 512)
         return file.read(sectors * 512)
+
+
+#: How a disk is mounted on /dev/hda whose bytes are those of a file `image`, or nobody's.
+DISKS = {
+    "raw": "mount -t vudevubd image /dev/hda",
+    "partition": "mount -t vudevmbr image /dev/hda",
+    "cow": "mount -t vudevubd -o cow=my.cow image /dev/hda",
+    "partition of cow": "mount -t vudevubd -o cow=my.cow image /dev/ub && "
+    "mount -t vudevmbr /dev/ub /dev/hda",
+    "cow of cow": "mount -t vudevubd -o cow=low.cow image /dev/ub && "
+    "mount -t vudevubd -o cow=high.cow /dev/ub /dev/hda",
+    "memory": "mount -t vudevramdisk -o size=3M none /dev/hda",
+}

@@ -7,7 +7,7 @@ What a plain file does natively is what it must do in every world, and so must e
 from __future__ import annotations
 
 import pytest
-from worlds.test_devices import DISKS, make
+from worlds.disks import DISKS, make
 
 KINDS = DISKS | {
     "server": "mount -t vudevnbd unix:$PWD/sock /dev/hda",

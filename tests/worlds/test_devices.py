@@ -15,7 +15,7 @@ import sys
 
 import pytest
 from worlds.conftest import GUESTS
-from worlds.disks import E2FS, MKE2FS, SAME, UUID, make, piece
+from worlds.disks import DISKS, E2FS, MKE2FS, SAME, UUID, make, piece
 
 TABLE = """label: dos
 label-id: 0x12345678
@@ -171,16 +171,6 @@ def test_what_looks_at_disks_sees_one(view, outside, tmp_path):
 
 # -- what C answers itself ----------------------------------------------------------------------
 MOVES = os.path.join(os.path.dirname(os.path.dirname(__file__)), "guests", "disk_moves.py")
-DISKS = {
-    "raw": "mount -t vudevubd image /dev/hda",
-    "partition": "mount -t vudevmbr image /dev/hda",
-    "cow": "mount -t vudevubd -o cow=my.cow image /dev/hda",
-    "partition of cow": "mount -t vudevubd -o cow=my.cow image /dev/ub && "
-    "mount -t vudevmbr /dev/ub /dev/hda",
-    "cow of cow": "mount -t vudevubd -o cow=low.cow image /dev/ub && "
-    "mount -t vudevubd -o cow=high.cow /dev/ub /dev/hda",
-    "memory": "mount -t vudevramdisk -o size=3M none /dev/hda",
-}
 
 
 @pytest.mark.limit(60)

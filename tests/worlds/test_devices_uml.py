@@ -8,9 +8,10 @@ import random
 import re
 import signal
 import subprocess
+import sys
 
 import pytest
-from worlds.disks import E2FS
+from worlds.disks import E2FS, piece
 from worlds.world import core_of, kill_all, marked
 
 
@@ -106,3 +107,46 @@ def test_a_core_that_is_killed_loses_nothing_that_was_synced(
     sizes = [int(n) for n in re.findall(r"^User:.* Size: (\d+)", said, re.MULTILINE)]
     assert sizes == [i * 4999 for i in range(1, last + 1)], said
     assert said.split("\nUser")[0].split()[-last:] == ["0"] * last, said
+
+
+PROMISES = """
+import ctypes, fcntl, mmap, os, sys
+how, name = sys.argv[1:]
+fd = os.open(name, os.O_RDWR | {"O_DSYNC": os.O_DSYNC, "O_SYNC": os.O_SYNC}.get(how, 0))
+if how == "msync":
+    mapped = mmap.mmap(fd, 65536)
+    mapped[8192:12288] = how[:4].encode() * 1024
+    mapped.flush()
+else:
+    os.pwritev(fd, [how[:4].encode() * 1024], 8192, os.RWF_DSYNC if how == "RWF_DSYNC" else 0)
+for call in (os.fsync, os.fdatasync, ctypes.CDLL(None).syncfs, lambda fd: fcntl.ioctl(fd, 0x1261)):
+    if getattr(call, "__name__", "") == how or (how, call.__name__) == ("BLKFLSBUF", "<lambda>"):
+        call(fd)
+print("did", how, flush=True)
+sys.stdin.readline()
+"""
+HOWS = ("O_DSYNC", "O_SYNC", "RWF_DSYNC", "fsync", "fdatasync", "syncfs", "BLKFLSBUF", "msync")
+
+
+@pytest.mark.needs("uml_moo")
+def test_what_was_promised_to_be_durable_is_there_when_the_core_was_killed(
+    worlds, outside, root_fs, tmp_path
+):
+    """Each way on a COW disk of its own; nobody closes one, which would flush it."""
+    (tmp_path / "promises.py").write_text(PROMISES)
+    script = "exec 2>&1; vu_insmod vudev; mkfifo never; exec 9<>never\n" + "".join(
+        f"mount -t vudevubd -o cow={how}.cow root_fs /dev/ubd{letter} || exit\n"
+        f"{sys.executable} promises.py {how} /dev/ubd{letter} <never &\n"
+        for how, letter in zip(HOWS, "abcdefgh", strict=True)
+    )
+    world = worlds["view"]
+    mark = world.mark()
+    with world.start(script + "wait", cwd=tmp_path, mark=mark) as process:
+        told = sorted(process.stdout.readline() for _ in HOWS)
+        assert told == sorted(f"did {how}\n" for how in HOWS)
+        os.kill(next(filter(None, map(core_of, marked(mark)))), signal.SIGKILL)
+        process.communicate(timeout=20)
+        kill_all(process, mark)
+    for how in HOWS:
+        outside(f"uml_moo -b root_fs {how}.cow merged")
+        assert piece(tmp_path / "merged", 16, 8) == how[:4].encode() * 1024, how

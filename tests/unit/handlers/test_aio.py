@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import errno
 import os
+import stat
 
 import pytest
 from playbook import Nobody, play
@@ -86,6 +87,18 @@ def test_what_is_appended_lands_at_the_end(emulated, file):
     at = block(emulated, 5, WRITE, emulated.puts(b"end"), 3, 0)
     assert submit(emulated, [at], MEMFD, 1, 0)[0] == Emulate(1)
     assert file.pread(20, 0) == b"0123456789end"
+
+
+def test_a_device_has_no_end_to_append_to_and_what_is_synchronous_is_synced(emulated, file):
+    synced, file.kind = [], stat.S_IFBLK
+    file.file.fsync = lambda: synced.append(file.pread(3, 0))
+    for flags, expected in ((os.O_APPEND, 0), (os.O_DSYNC, 1), (os.O_SYNC, 1)):
+        synced.clear()
+        file.flags = os.O_RDWR | flags
+        at = block(emulated, 5, WRITE, emulated.puts(b"end"), 3, 0)
+        assert submit(emulated, [at], MEMFD, 1, 0)[0] == Emulate(1)
+        assert file.pread(20, 0) == b"end3456789"
+        assert synced == [b"end"] * expected
 
 
 def test_each_request_is_made_by_itself_and_the_first_that_fails_is_the_last(emulated, file):

@@ -364,6 +364,11 @@ def test_what_is_synchronous_is_synced():
         caller = holding(Odd(3, None), RW | flag)
         play(caller.calls("write", 5, b"xyz", 3))
         assert caller.objects[5].file.asked == [("pwrite", 3, 0), ("fsync",)]
+    for flag in (os.RWF_SYNC, os.RWF_DSYNC):
+        caller = holding(Odd(3, None), RW)
+        pieces = b"".join(n.to_bytes(8, "little") for n in (caller.puts(b"xyz"), 3))
+        play(caller.calls("pwritev2", 5, pieces, 1, 7, 0, flag))
+        assert caller.objects[5].file.asked == [("pwrite", 3, 7), ("fsync",)]
     caller = holding(Odd(error(errno.EIO)), RW | os.O_SYNC)
     assert refused(caller.calls("write", 5, b"xyz", 3)) == errno.EIO
 

@@ -21,6 +21,7 @@ from pyview.view import Mount
 R, W, RW = os.O_RDONLY, os.O_WRONLY, os.O_RDWR
 READ, WRITE = 1, 2
 SHARED, PRIVATE, VALIDATE, ANONYMOUS = 1, 2, 3, 0x20
+MS_ASYNC, MS_SYNC = 1, 4
 AT = 0x7F0000000000
 
 
@@ -247,6 +248,16 @@ def test_a_call_that_fails_changes_nothing(mapped, call):
     assert play(mapped.calls(call, AT, 4096), -errno.EINVAL)[0] == Done()
     assert mapped.objects[5].file.data.startswith(b"0123456789")
     assert mapped.notes == []
+
+
+def test_what_is_synced_by_msync_is_durable(mapped):
+    synced = []
+    mapped.objects[5].file.fsync = lambda: synced.append(bytes(mapped.objects[5].file.data[:6]))
+    play(mapped.calls("msync", AT, 4096, MS_ASYNC), 0)
+    play(mapped.calls("msync", AT, 4096, MS_SYNC), -errno.EINVAL)
+    assert synced == []
+    play(mapped.calls("msync", AT, 4096, MS_SYNC), 0)
+    assert synced == [b"MAPPED"], "after it was written"
 
 
 def test_msync_tells_what_went_wrong(mapped):
