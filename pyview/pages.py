@@ -74,7 +74,7 @@ class Pages:
         """Hold the file's bytes from `start` on, also those to come.  Errors: EIO, ENOMEM."""
         end = -(-(start + length) // PAGE) * PAGE
         start -= start % PAGE
-        for low, high in self._missing(start, end):
+        for low, high in self.missing(start, end):
             self._copy(low, min(high, self.length))
         self._note(start, end)
 
@@ -97,7 +97,7 @@ class Pages:
                 return self.length  # nothing but a hole follows
             return low  # it does not tell
 
-    def _missing(self, start: int, end: int) -> list[tuple[int, int]]:
+    def missing(self, start: int, end: int) -> list[tuple[int, int]]:
         """What of [start, end) is not filled."""
         found = []
         for low, high in self._filled:

@@ -73,6 +73,14 @@ class Window:
         at, end = self._limits(offset, length)
         if at == lowest() and end == self.found.size:
             self._mappings = 0
+        pages = self._pages()
+        # Not even for a moment what the file has where somebody may have written by mapping.
+        for low, high in [(at, end)] if pages is None else pages.missing(at, end):
+            self._show_file(low, high)
+        for low, high in [] if pages is None else pages.filled():
+            self.show_pages(pages, max(low, offset), min(high, offset + length))
+
+    def _show_file(self, at: int, end: int) -> None:
         while at < end:
             before = at
             for extent in _places(self.found, at, end - at):
@@ -80,9 +88,6 @@ class Window:
                 at += extent.length
             if at <= before:
                 raise refuse(errno.EINVAL)
-        pages = self._pages()
-        for low, high in [] if pages is None else pages.filled():
-            self.show_pages(pages, max(low, offset), min(high, offset + length))
 
     def show_pages(self, pages: Pages | None, start: int, end: int) -> None:
         """Show what has been mapped shared of the device, which may have been written there."""

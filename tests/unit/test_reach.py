@@ -40,3 +40,9 @@ def test_who_stops_beyond_less_stops_beyond_more(record):
 def test_who_stops_for_everything_needs_no_more(record):
     NOTHING.narrows(record)
     assert all(reach.of(record) for reach in (DISK, WINDOW, READING, NOTHING))
+
+
+def test_nothing_is_less_than_what_a_small_device_lets(record):
+    """Who may do nothing unheard with one is not ready for any other emulated descriptor."""
+    Reach(True, 0, 0, 4096).narrows(record)
+    assert not NOTHING.of(record)

@@ -9,6 +9,7 @@ import random
 import signal
 import stat
 import time
+from types import SimpleNamespace
 
 import pytest
 
@@ -203,7 +204,13 @@ def test_what_is_mapped_is_seen_until_it_no_longer_is(window, file, all_windows)
     pages.fill(99999, 9999)
     os.pwrite(pages.fd, b"by mapping", 100000)
     assert os.pread(fd, 10, 100000) == b"by mapping"
+    told, process = [], shown.process
+    shown.process = SimpleNamespace(
+        show=lambda at, length, fd, *how: told.append(fd) or process.show(at, length, fd, *how)
+    )
     shown.moved(98304, PAGE * 3)
+    shown.process = process
+    assert set(told) == {pages.fd}, "not even for a moment what the file has"
     assert os.pread(fd, 10, 100000) == b"by mapping"
     assert os.pread(fd, 10, 200000) == os.pread(old, 10, 200000)
     del all_windows.mapped[key]

@@ -6,7 +6,10 @@ What a plain file does natively is what it must do in every world, and so must e
 
 from __future__ import annotations
 
+import sys
+
 import pytest
+from worlds.conftest import GUESTS
 from worlds.disks import DISKS, make
 
 KINDS = DISKS | {
@@ -61,3 +64,25 @@ def test_mappings_that_come_and_go_in_threads_keep_what_was_written(world, guest
     """Each mmap and munmap while others are at theirs, in one process and in its children."""
     make(tmp_path / "file", 1 << 20)
     world.run([world.path(guest("brief_mappings")), "file"], cwd=tmp_path)
+
+
+@pytest.mark.limit(60)
+def test_a_file_that_is_open_many_times_is_one(world, tmp_path):
+    make(tmp_path / "file", 1 << 20)
+    done = world.run([sys.executable, GUESTS / "many_open.py", "file", "1"], cwd=tmp_path)
+    assert done.stdout == "alike\n"
+
+
+@pytest.mark.limit(60)
+@pytest.mark.needs("sfdisk")
+@pytest.mark.parametrize("kind", DISKS)
+def test_a_disk_that_is_open_many_times_is_one(worlds, native, tmp_path, kind):
+    make(tmp_path / "image", 1 << 20)
+    native.run("echo start=64 | /sbin/sfdisk -q image", cwd=tmp_path)
+    disk = "/dev/hda1" if kind.startswith("partition") else "/dev/hda"
+    mount = DISKS[kind].replace("size=3M", "size=1M")
+    done = worlds["view"].run(
+        f"vu_insmod vudev && {mount} && {sys.executable} {GUESTS}/many_open.py {disk} 1",
+        cwd=tmp_path,
+    )
+    assert done.stdout == "alike\n"
