@@ -301,7 +301,7 @@ int pv_stopped(int tid, int status, struct pv_stop *s)
 int pv_died(int tid, int status, struct pv_stop *s)
 {
 	struct pv_task *t = pv_task(tid);
-	int watched = t && (t->watched || t->debug);
+	int watched = t && (t->watched || t->debug || t->direct);  /* who hears of the last close? */
 	int maps = t && t->mm->refs == 1 ? t->mm->maps : 0;
 
 	if (!t)

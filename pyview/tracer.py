@@ -112,6 +112,8 @@ class Tracer(Parking):
             self._heard(stop)
         if kind in (core.DEAD, core.EXEC) and stop.value:
             self.emulation.memory_gone(int(stop.tid), int(stop.value), kind == core.DEAD)
+        if kind == core.DEAD:
+            self.emulation.descriptors.settle()
         if kind == core.EXEC:
             self._executed(stop)
         if kind == core.NOTICE:
