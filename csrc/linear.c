@@ -7,6 +7,7 @@
 #define _GNU_SOURCE
 #include "pyview.h"
 #include <errno.h>
+#include <fcntl.h>
 #include <stdlib.h>
 #include <sys/mman.h>
 #include <sys/resource.h>
@@ -17,6 +18,7 @@
 #define CHUNK (256u * 1024)          /* bytes at a time: they stay in the cache */
 #define MOST 0x7ffff000u             /* MAX_RW_COUNT */
 #define PAGE 4096
+#define SECTOR 512u
 #define USER_END 0x7ffffffff000u     /* TASK_SIZE_MAX */
 
 static struct pv_linear *bucket[BUCKETS];
@@ -185,8 +187,26 @@ static int64_t position(struct pv_task *t, int fd)
 	return at;
 }
 
+/* fallocate(2) of what is to read as zeroes, as block devices have it: whole sectors.  What the file's
+ * own file system can't do Python does in another way. */
+static int cleared(const struct pv_linear *l, const struct pv_stop *s, int64_t *value)
+{
+	int mode = (int)s->args[1] | FALLOC_FL_KEEP_SIZE;
+	uint64_t at = s->args[2], length = s->args[3];
+	int known = s->args[1] == (FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE) ||
+	            mode == (FALLOC_FL_ZERO_RANGE | FALLOC_FL_KEEP_SIZE);
+
+	if (!known || !(l->how & PV_WRITES) || l->extents || l->fd < 0 || l->size == PV_ENDLESS ||
+	    !length || (at | length) % SECTOR || room(l, at, length) < length)
+		return PV_TO_PYTHON;
+	*value = 0;
+	return fallocate(l->fd, mode, l->start + (int64_t)at, (int64_t)length) < 0 ? PV_TO_PYTHON
+	                                                                           : PV_ANSWERED;
+}
+
 /* A call on a direct descriptor: the kernel does what stays within the file. */
-static int direct_call(struct pv_task *t, struct pv_stop *s, const struct pv_linear *l)
+static int direct_call(struct pv_task *t, struct pv_stop *s, const struct pv_linear *l,
+                       int64_t *value)
 {
 	int64_t at;
 
@@ -203,6 +223,8 @@ static int direct_call(struct pv_task *t, struct pv_stop *s, const struct pv_lin
 			return PV_TO_PYTHON;
 		/* To the kernel it is a file, which the limit is for; a device has none. */
 		return within_limit(s->tid, (uint64_t)at, s->args[2]) ? PV_LET_RUN : PV_TO_PYTHON;
+	case SYS_fallocate:
+		return cleared(l, s, value);
 	}
 	return PV_TO_PYTHON;
 }
@@ -222,7 +244,7 @@ int pv_linear_call(struct pv_task *t, struct pv_stop *s, int64_t *value)
 	                           (positioned && (int64_t)s->args[3] < 0)))
 		return PV_TO_PYTHON;     /* EFAULT, EINVAL */
 	if (l->native)
-		return direct_call(t, s, l);
+		return direct_call(t, s, l, value);
 	switch (s->nr) {
 	case SYS_read:
 	case SYS_pread64:
@@ -236,6 +258,8 @@ int pv_linear_call(struct pv_task *t, struct pv_stop *s, int64_t *value)
 		    (l->size == PV_ENDLESS && !within_limit(s->tid, at, s->args[2])))
 			return PV_TO_PYTHON;     /* ENOSPC, EFBIG, or a short count */
 		return moved(l, s, positioned, 1, value);
+	case SYS_fallocate:
+		return cleared(l, s, value);
 	case SYS_lseek:
 		if ((int)s->args[2] != SEEK_SET && (int)s->args[2] != SEEK_CUR)
 			return PV_TO_PYTHON;

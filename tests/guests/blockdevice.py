@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """blockdevice.py NAME: what every block device does, however its descriptors are made."""
 
+import ctypes
 import errno
 import fcntl
 import mmap
@@ -108,6 +109,39 @@ def everywhere(fd, size):
         assert os.pread(other.fileno(), len(text) + 1, 0) == text
 
 
+KEEP_SIZE, PUNCH_HOLE, ZERO_RANGE = 1, 2, 16
+FALLOCATE = ctypes.CDLL(None, use_errno=True).fallocate
+FALLOCATE.argtypes = ctypes.c_int, ctypes.c_int, ctypes.c_int64, ctypes.c_int64
+
+
+def fallocate(fd, mode, offset, length):
+    ctypes.set_errno(0)
+    FALLOCATE(fd, mode, offset, length)
+    return ctypes.get_errno()
+
+
+def cleared(fd, size):
+    """fallocate makes zeroes of whole sectors, and nothing else."""
+    size -= size % 4096  # what loop devices have as a sector may be that
+    for mode in (PUNCH_HOLE | KEEP_SIZE, ZERO_RANGE, ZERO_RANGE | KEEP_SIZE):
+        for at in (0, 1 << 20, size - 12288):
+            assert os.pwrite(fd, b"x" * 12288, at) == 12288
+            assert fallocate(fd, mode, at + 4096, 4096) == 0
+            assert os.pread(fd, 12288, at) == b"x" * 4096 + bytes(4096) + b"x" * 4096
+    for mode, offset, length, number in (
+        (ZERO_RANGE, 4096, 100, errno.EINVAL),
+        (PUNCH_HOLE | KEEP_SIZE, 100, 4096, errno.EINVAL),
+        (PUNCH_HOLE, 4096, 4096, errno.EOPNOTSUPP),
+        (0, 4096, 4096, errno.EOPNOTSUPP),
+        (ZERO_RANGE, size + (1 << 20), 4096, errno.EINVAL),
+        (ZERO_RANGE, -4096, 4096, errno.EINVAL),
+    ):
+        assert fallocate(fd, mode, offset, length) == number, (mode, offset, length)
+    reads = os.open(NAME, os.O_RDONLY)
+    assert fallocate(reads, ZERO_RANGE, 4096, 4096) == errno.EBADF
+    os.close(reads)
+
+
 def appended(fd):
     """O_APPEND means nothing to a disk: Linux block/fops.c, blkdev_write_iter."""
     for how in (os.O_APPEND, 0):
@@ -210,6 +244,7 @@ def main():
     os.close(passed_size)
     first = os.open(NAME, os.O_RDWR)
     everywhere(first, size)
+    cleared(first, size)
     appended(first)
     os.close(first)
     passed(size)

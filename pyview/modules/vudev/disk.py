@@ -11,6 +11,7 @@ import errno
 import os
 import stat
 from collections.abc import Iterable, Mapping
+from functools import lru_cache
 from threading import Lock
 from typing import Any
 
@@ -257,6 +258,7 @@ class Opened(File):
         self.disk.close()
 
 
+@lru_cache(maxsize=8)  # asked several times for each open
 def within(whole: Linear | None, start: int, size: int) -> Linear | None:
     """Some bytes of what is linear: `size` from `start` on, as far as there are so many."""
     if whole is None:
