@@ -7,11 +7,12 @@ changes what another one reads: a COW disk is read where it is still its image.
 
 from __future__ import annotations
 
+import os
 import struct
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
-from plan import MOUNTED, Column, Row, Table, enter, found, tool
+from plan import LOOP, MOUNTED, Column, Row, Table, enter, found, tool
 from scratch import Scratch
 
 # The last letter of each disk: /dev/hda is read.
@@ -24,8 +25,8 @@ START = MIB // SECTOR  # the partition's first sector; fdisk's choice
 LINUX = 0x83  # the partition's type
 
 TITLE = "disks: times the plain image"
-READERS = ("native", "raw", "mbr", "cow", "qcow2", MOUNTED)
-WRITERS = ("native", "raw", "mbr", "cow", MOUNTED)
+READERS = ("native", LOOP, "raw", "mbr", "cow", "qcow2", MOUNTED)
+WRITERS = ("native", LOOP, "raw", "mbr", "cow", MOUNTED)
 
 
 def table(scratch: Scratch, milliseconds: int, here: Table) -> Table:
@@ -73,7 +74,9 @@ def columns(scratch: Scratch) -> list[Column]:
     cow = _enter(scratch, "cow", "vudevubd", every, ":cow={}.cow")
     qcow2 = _enter(scratch, "qcow2", "vudevqcow2", (READ, CHECKED)) if tool("qemu-img") else None
     mounted = _enter(scratch, MOUNTED, "vudevubd", BESIDE)
+    loop = [] if os.geteuid() == 0 and os.path.exists("/dev/loop-control") else None
     return [
+        Column(LOOP, "the kernel's loop device", loop, disk=f"{scratch.root}/{LOOP}/{{}}"),
         Column("raw", "a raw image", raw, disk="/dev/hd{}"),
         Column("mbr", "a partition", mbr, disk="/dev/hd{}1"),
         Column("cow", "a COW disk", cow, disk="/dev/hd{}"),
@@ -115,6 +118,10 @@ def make(scratch: Scratch, keys: Iterable[str], content: str) -> None:
                 _partitioned(scratch, image, own, IMAGES[letter])
             elif key == "qcow2":
                 scratch.command("qemu-img", "convert", "-O", "qcow2", str(image), str(own))
+            elif key == LOOP:
+                file = own.with_suffix(".img")
+                _copy(scratch, image, file)
+                scratch.attach(file, own)
             else:
                 _copy(scratch, image, own)
         if key == MOUNTED:

@@ -25,6 +25,7 @@ ELSEWHERE = (
     *("native", "pyview", "unreal", "through", "mincow", "proot", "strace", "bwrap", "twostops"),
 )
 LAYERS = ("cowfs", "overlay", "fuse")  # of the layers' table (layers.py)
+LOOP = "loop"  # what root has; a device, which is asked for more than a file
 MOUNTED = "mounted"  # a disk is mounted, but what is measured holds no descriptor of it
 
 
@@ -138,6 +139,9 @@ LIMITS: dict[str, dict[str, float]] = {
     MOUNTED: {"read": 1.05, "write": 1.05},
     "start": {"pyview": 3, "lsmod": 2, "insmod": 3},
 }
+# Rows whose programs ask a block device for what they don't ask a file: of the disks' table they
+# are compared with a loop device, where there is one.
+OF_DEVICES = ("mkfs", "fsck")
 # Of one column in times another: what nobody has touched costs no more than through unreal.
 RELATIVE: dict[tuple[str, str], dict[str, float]] = {
     ("mincow", "unreal"): {"stat": 1.2, "open": 1.2},

@@ -64,12 +64,14 @@ class Report:
     def over_limits(self) -> list[str]:
         """One line for each ratio above its limit (plan.LIMITS)."""
         ratios = self.ratios()
-        over = [
-            f"{column} {row}: {ratios[column][row]:.2f}, limit {limit}"
-            for column, limits in plan.LIMITS.items()
-            for row, limit in limits.items()
-            if ratios.get(column, {}).get(row, 0.0) > limit
-        ]
+        loops = ratios.get(plan.LOOP, {})
+        over = []
+        for column, limits in plan.LIMITS.items():
+            for row, limit in limits.items():
+                base = loops.get(row, 1.0) if row in plan.OF_DEVICES else 1.0
+                times = ratios.get(column, {}).get(row, 0.0) / base
+                if times > limit:
+                    over.append(f"{column} {row}: {times:.2f}, limit {limit}")
         for (column, other), limits in plan.RELATIVE.items():
             for row, limit in limits.items():
                 mine, theirs = (ratios.get(key, {}).get(row, 0.0) for key in (column, other))

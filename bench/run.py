@@ -31,7 +31,7 @@ ROOT = Path(__file__).parent.parent
 ROWS = "stat,open,read,write,getpid,fork,python,tar,git,find,findsize,make,start"
 ROWS += ",pread4k,pread64k,pread1m,pwrite4k,ddread,ddwrite,mkfs,fsck,first"
 COLUMNS = "native,pyview,unreal,through,mincow,proot,strace,bwrap,twostops"
-COLUMNS += ",cowfs,overlay,fuse,raw,mbr,cow,qcow2,mounted"
+COLUMNS += ",cowfs,overlay,fuse,loop,raw,mbr,cow,qcow2,mounted"
 
 
 def main() -> int:

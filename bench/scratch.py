@@ -53,6 +53,7 @@ class Scratch:
         self.python = shutil.which("python3", path=PATH) or "/usr/bin/python3"
         self.identity: dict[str, Any] = {}
         self._logs = 0
+        self._loops: list[str] = []
         for name in ("agent.py", "calls.c", "twostops.c"):
             shutil.copyfile(HERE / name, self.root / name)
             (self.root / name).chmod(0o644)
@@ -64,7 +65,21 @@ class Scratch:
         return self
 
     def __exit__(self, *_: object) -> None:
+        for device in self._loops:
+            os.chown(device, 0, 0)
+            subprocess.run(["losetup", "-d", device], check=False)
         shutil.rmtree(self.root)
+
+    def attach(self, image: Path, name: Path) -> None:
+        """Make a loop device of an image, of which `name` is a link; only root can.
+
+        Errors: subprocess.CalledProcessError, OSError.
+        """
+        command = ["losetup", "-f", "--show", str(image)]
+        device = subprocess.run(command, check=True, capture_output=True, text=True).stdout.strip()
+        self._loops.append(device)
+        os.chown(device, self.identity.get("user", -1), self.identity.get("group", -1))
+        name.symlink_to(device)
 
     def environment(self, prefix: str = "") -> dict[str, str]:
         """The environment of every command; programs are found under `prefix`."""

@@ -359,7 +359,8 @@ int64_t pv_extents_write(struct pv_extents *extents, int tid, uint64_t addr, int
 
 /* ---- window.c: processes whose memory shows bytes of files ---- */
 struct pv_window { int pid, fd; };   /* the process, and the socket by which it is told */
-enum { PV_WINDOW_WRITES = 1, PV_WINDOW_NOTHING = 2 };
+enum { PV_WINDOW_WRITES = 1, PV_WINDOW_NOTHING = 2, PV_WINDOW_SINGLE = 4 };
+int64_t pv_cached(int fd, int64_t start, int64_t length);
 int pv_window_new(struct pv_window *window);
 int pv_window_show(const struct pv_window *window, uint64_t at, uint64_t length, int fd,
                    int64_t start, int what);

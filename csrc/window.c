@@ -38,8 +38,11 @@ __attribute__((no_stack_protector)) static int64_t shown(const struct wish *wish
 
 	if (wish->what & PV_WINDOW_NOTHING)
 		return pv_raw(SYS_munmap, wish->at, wish->length, 0, 0, 0, 0);
-	return pv_raw(SYS_mmap, wish->at, wish->length, (uint64_t)rights, (uint64_t)(how | MAP_FIXED),
-	              (uint64_t)(int64_t)fd, (uint64_t)wish->start);
+	int64_t r = pv_raw(SYS_mmap, wish->at, wish->length, (uint64_t)rights,
+	                   (uint64_t)(how | MAP_FIXED), (uint64_t)(int64_t)fd, (uint64_t)wish->start);
+	if (r > 0 && wish->what & PV_WINDOW_SINGLE)
+		pv_raw(SYS_madvise, wish->at, wish->length, MADV_RANDOM, 0, 0, 0);
+	return r;
 }
 
 /* Do as the socket, descriptor 0, says.  The entry of the object: pv_window_start. */
@@ -147,6 +150,16 @@ int pv_window_new(struct pv_window *w)
 	if (order.result < 0)
 		close(ends[0]);
 	return order.result;
+}
+
+/* How many bytes of a file are in the page cache, or -errno. */
+int64_t pv_cached(int fd, int64_t start, int64_t length)
+{
+	struct { uint64_t off, len; } range = { (uint64_t)start, (uint64_t)length };
+	struct { uint64_t cached, dirty, writeback, evicted, recently; } said;
+
+	return syscall(451 /* cachestat */, fd, &range, &said, 0) < 0 ? -errno
+	                                                              : (int64_t)said.cached * 4096;
 }
 
 /* Show `length` bytes of `fd` from `start` on at the address `at`, zeroes when it is -1; `what`:

@@ -481,6 +481,11 @@ NULL = ffi.NULL
 READS, WRITES, ENDLESS = lib.PV_READS, lib.PV_WRITES, lib.PV_ENDLESS
 
 
+def cached(fd: int, start: int, length: int) -> int:
+    """How many of these bytes of a file are in memory: cachestat(2); 0 before Linux 6.5."""
+    return max(0, int(lib.pv_cached(fd, start, length)))
+
+
 class Window:
     """A process whose memory shows bytes of files at addresses of one's choice: csrc/window.c.
 
@@ -494,12 +499,15 @@ class Window:
         _checked(lib.pv_window_new(self._one))
         self.pid, self.fd = int(self._one.pid), int(self._one.fd)
 
-    def show(self, at: int, length: int, fd: int, start: int, writes: bool) -> None:
+    def show(
+        self, at: int, length: int, fd: int, start: int, writes: bool, single: bool = False
+    ) -> None:
         """Bytes of the core's `fd` from `start` on; -1: zeroes.  Whole pages.
 
+        `single`: what is not in memory is read page by page, and not with its neighbours.
         Errors: those of mmap(2), EPIPE when it has ended.
         """
-        what = lib.PV_WINDOW_WRITES if writes else 0
+        what = lib.PV_WINDOW_WRITES * writes | lib.PV_WINDOW_SINGLE * single
         _checked(lib.pv_window_show(self._one, at, length, fd, start, what))
 
     def clear(self, at: int, length: int) -> None:

@@ -21,6 +21,7 @@ import stat
 import struct
 from functools import cache
 
+from pyview import core
 from pyview.api import File, Linear, Tree
 from pyview.kernel import BEYOND
 from pyview.openfile import O_PATH
@@ -31,6 +32,7 @@ _FLOCK = struct.Struct("=hh4xqqi4x")
 _SYNC = os.O_SYNC | os.O_DSYNC
 _SEALS = fcntl.F_SEAL_SEAL | fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_GROW | fcntl.F_SEAL_WRITE
 DIRECTORY = "/sys"  # it behaves as one that nobody can write: for fsync(2), lseek(2)...
+MOST_WARM, MOST_COLD = 128 << 20, 8 << 20  # bytes of an image; and those that are not in memory
 HIGHEST = 1 << 46  # bytes: what addresses a process has free at least
 
 
@@ -99,7 +101,10 @@ def reach(file: File, flags: int) -> Reach:
     found = shown(file)
     if found is None:
         return NOTHING
-    return Reach(True, _within(found.size), _writes(found, flags, windowed=True), lowest())
+    writes = _writes(found, flags)
+    if writes != EVERYWHERE and not is_warm(found):
+        writes = 0
+    return Reach(True, _within(found.size), writes, lowest())
 
 
 def _within(size: int) -> int:
@@ -107,17 +112,35 @@ def _within(size: int) -> int:
     return max(0, size - CHUNK + 1)
 
 
-def _writes(found: Linear, flags: int, *, windowed: bool = False) -> int:
-    """The same for writing with a descriptor that is opened so.
+_warm: set[tuple[int, int]] = set()  # images
 
-    Who writes to a window has the kernel read the page first, and many around it.
+
+def is_warm(found: Linear) -> bool:
+    """Whether who writes to windows need not wait, or hardly ever.
+
+    The kernel reads a page first that is not in memory, even if all of it is to be written: that
+    must be few bytes at first, and can't be many at any time.
+    """
+    if found.of is not None:
+        return False
+    st = os.fstat(found.fd)
+    key, there = (st.st_dev, st.st_ino), st.st_blocks * 512
+    if there > MOST_WARM:
+        return False
+    if key not in _warm and there - core.cached(found.fd, 0, st.st_size) <= MOST_COLD:
+        _warm.add(key)
+    return key in _warm
+
+
+def _writes(found: Linear, flags: int) -> int:
+    """The same for writing with a descriptor that is opened so.
 
     One that is only read is treated as if it were written, where that can be: to the kernel's EBADF
     it makes no difference, and who opens a device for reading first needs no second filter.
     """
     if not found.writes and flags & os.O_ACCMODE == os.O_RDONLY:
         return EVERYWHERE
-    plain = found.writes and not windowed and not flags & _SYNC
+    plain = found.writes and found.of is None and not flags & _SYNC
     return _within(found.size) if plain else 0
 
 

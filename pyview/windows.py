@@ -15,7 +15,7 @@ from functools import partial
 
 from pyview import core
 from pyview.api import ZEROES, Extent, File, Linear, refuse
-from pyview.direct import HIGHEST, lowest, reopened, shown
+from pyview.direct import HIGHEST, is_warm, lowest, reopened, shown
 from pyview.openfile import OpenFile
 from pyview.pages import PAGE, Pages, rounded
 
@@ -50,6 +50,7 @@ class Window:
         self.users: dict[int, File] = {}
         self._mappings = 0
         self._gathers = False
+        self._single = is_warm(found)
         self.mem = os.open(self.name, os.O_RDONLY | os.O_CLOEXEC)
 
     @property
@@ -63,6 +64,12 @@ class Window:
         """Whether it still does, though nobody had a window meanwhile."""
         found = None if self.stale else shown(file)
         return found is not None and found == self.found and _image_of(found) == self._image
+
+    def warm_up(self) -> None:
+        """Whoever writes from now on may do so without a stop: reach.py."""
+        if not self._single and is_warm(self.found):
+            self._single = True
+            self.show(0, self.found.size)
 
     def show(self, offset: int, length: int) -> None:
         """Show what the device has there.
@@ -112,7 +119,7 @@ class Window:
             raise refuse(errno.EINVAL)
         if self._mappings >= MANY and not self._gathers:
             raise refuse(errno.ENOMEM)
-        self.process.show(at, rounded(length), extent.fd, where, extent.writes)
+        self.process.show(at, rounded(length), extent.fd, where, extent.writes, self._single)
         self._mappings += 1
 
     def moved(self, offset: int, length: int) -> None:
@@ -203,6 +210,7 @@ class Windows:
             self._left = None
         window = window or self._made(opened)
         try:
+            window.warm_up()
             fd, byte = reopened(window.name, opened.flags & ~(os.O_SYNC | os.O_DSYNC))
         except OSError:
             self._drop(opened.key, window)

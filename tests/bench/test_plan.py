@@ -75,6 +75,7 @@ def test_every_column_has_its_own_disks(tables) -> None:
     shown = {key: rows["mkfs"].argv(column)[1:] for key, column in columns.items()}
     assert shown == {
         "native": ["-F", "/scratch/native/c"],
+        "loop": ["-F", "/scratch/loop/c"],
         "raw": ["-F", "/dev/hdc"],
         "mbr": ["-F", "/dev/hdc1"],
         "cow": ["-F", "/dev/hdc"],

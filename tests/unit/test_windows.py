@@ -13,7 +13,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from pyview import direct, windows
+from pyview import core, direct, windows
 from pyview.api import NOWHERE, ZEROES, Extent, File, Linear, Tree, attributes
 from pyview.linear import Map
 from pyview.openfile import OpenFile
@@ -331,12 +331,51 @@ def test_only_what_can_be_mapped_has_windows(file, monkeypatch):
     assert direct.shown(Disk(piece)) is None
 
 
+def test_writing_does_not_wait_for_what_must_be_read_first(file, monkeypatch):
+    image = file("image", 12 << 20)
+    piece = Linear(image, 1 << 20, 3 << 20, True)
+    monkeypatch.setattr(direct, "_warm", set())
+    monkeypatch.setattr(core, "cached", lambda fd, start, length: 1 << 20)
+    assert not direct.is_warm(piece)
+    assert direct.reach(Disk(piece), os.O_RDWR) == (True, (2 << 20) + 1, 0, LOW)
+    monkeypatch.setattr(core, "cached", lambda fd, start, length: 5 << 20)
+    assert direct.is_warm(piece)
+    assert direct.reach(Disk(piece), os.O_RDWR).writes == (2 << 20) + 1
+    monkeypatch.setattr(core, "cached", lambda fd, start, length: 0)
+    assert direct.is_warm(piece)  # once is enough
+    monkeypatch.setattr(direct, "MOST_WARM", 8 << 20)
+    assert not direct.is_warm(piece)
+    assert not direct.is_warm(Linear(-1, 0, 4096, True, Disk(piece)))
+
+
+def test_what_is_in_memory_is_known(file):
+    image = file("image", 1 << 20)
+    assert core.cached(image, 0, 1 << 20) in (0, 1 << 20)
+    assert core.cached(-1, 0, 4096) == 0
+
+
+def test_who_writes_later_finds_it_warm(window, file, monkeypatch):
+    image = file("image")
+    warm = []
+    monkeypatch.setattr(windows, "is_warm", lambda found: bool(warm))
+    disk = Disk(Linear(image, 0, SIZE, True))
+    fd, shown = window(disk)
+    warm.append(True)
+    again, same = window(disk)
+    assert same is shown
+    assert os.pwrite(again, b"x", LOW) == os.pwrite(fd, b"y", LOW + 1) == 1
+    assert os.pread(image, 2, LOW) == b"xy"
+    with open(f"/proc/{shown.process.pid}/smaps") as maps:
+        assert " rr " in maps.read()  # VM_RAND_READ
+
+
 def test_how_far_it_reaches(file):
     image = file("image", 4 << 20)
     piece = Linear(image, 1 << 20, 3 << 20, True)
     end = (2 << 20) + 1
-    for flags in (os.O_RDWR, os.O_RDONLY, os.O_RDWR | os.O_SYNC):
-        assert direct.reach(Disk(piece), flags) == (True, end, 0, LOW)
+    for flags in (os.O_RDWR, os.O_RDONLY):
+        assert direct.reach(Disk(piece), flags) == (True, end, end, LOW)
+    assert direct.reach(Disk(piece), os.O_RDWR | os.O_SYNC) == (True, end, 0, LOW)
     locked = Disk(piece._replace(writes=False))
     assert direct.reach(locked, os.O_RDONLY) == (True, end, direct.EVERYWHERE, LOW)
     whole = Disk(Linear(image, 0, 4 << 20, True))
