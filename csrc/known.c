@@ -2,7 +2,7 @@
 /* known.c - what emulated files have said beforehand: flags, attributes, answers to ioctl(2), text.
  *
  * Python tells it when a file is opened, and again after whatever may have changed it
- * (pyview/descriptors.py).  What was not told is for Python to answer. */
+ * (pyview/linear.py).  What was not told is for Python to answer. */
 #define _GNU_SOURCE
 #include "pyview.h"
 #include <errno.h>

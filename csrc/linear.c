@@ -2,7 +2,7 @@
 /* linear.c - emulated descriptors whose bytes are those of a descriptor of the core, one after the
  * other: read, write, pread, pwrite and lseek need no Python.
  *
- * Python makes an entry and sets its fields (pyview/descriptors.py); the offset is kept here.  Bytes
+ * Python makes an entry and sets its fields (pyview/linear.py); the offset is kept here.  Bytes
  * that lie here and there are found by extents.c; calls that only ask are answered by known.c. */
 #define _GNU_SOURCE
 #include "pyview.h"

@@ -12,8 +12,9 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from pyview import core
 from pyview.api import Device, File, Tree
-from pyview.descriptors import Descriptors, Hold, StandIn
+from pyview.descriptors import Descriptors, StandIn
 from pyview.locks import LOCKS
+from pyview.mappings import Hold
 from pyview.openfile import OpenFile
 from pyview.pages import Pages
 from pyview.reach import READING, Reach
@@ -56,6 +57,7 @@ class Emulation:
     def __init__(self, loop: Loop) -> None:
         self._loop = loop
         self.descriptors = Descriptors(self.wake, self.close, loop.mistaken)
+        self.mappings = self.descriptors.mappings
         self.workers = Workers(core.ring, loop.failed)
         core.watch_rung(self.workers.fd)
         self._sleepers: dict[Hashable, set[int]] = {}
@@ -111,8 +113,8 @@ class Emulation:
         What some call is at work on is found when that is done.
         """
         for maps in list(self._unmapping):
-            left = self.descriptors.inodes(maps)
-            if not self.descriptors.is_held(maps):
+            left = self.mappings.inodes(maps)
+            if not self.mappings.is_held(maps):
                 self._unmapping.discard(maps)
             if not left:
                 continue
@@ -120,20 +122,20 @@ class Emulation:
                 if record.mm.maps == maps:
                     for inode in _mapped_inodes(record.tid):
                         left.pop(inode, None)
-            self.descriptors.unmapped(maps, set(left.values()))
+            self.mappings.unmapped(maps, set(left.values()))
         self._drop_unused()
 
     def _drop_unused(self) -> None:
         """Write back and forget what nobody has mapped any more."""
-        for key in self.descriptors.unused():
-            hold = self.descriptors.hold(key)
-            self._write_back(self.descriptors.pages_of(key), partial(self._written_back, key, hold))
+        for key in self.mappings.unused():
+            hold = self.mappings.hold(key)
+            self._write_back(self.mappings.pages_of(key), partial(self._written_back, key, hold))
 
     def _written_back(self, key: tuple[int, int], hold: Hold) -> None:
         """The same, unless it has been mapped again meanwhile."""
         hold.close()
-        if key in self.descriptors.unused():
-            pages = self.descriptors.drop(key)
+        if key in self.mappings.unused():
+            pages = self.mappings.drop(key)
             self._for_file(pages.file, pages.tree, pages.close)
 
     def _write_back(self, pages: Pages, then: Callable[[], None] = lambda: None) -> None:
@@ -274,11 +276,11 @@ class Emulation:
             for key in LOCKS.forget(("process", tid)):
                 self.wake(key)
         elif record is not None and LOCKS.has(("process", tid)):
-            record.mm.maps = self.descriptors.holds_locks(0)
-        written = self.descriptors.mapped(maps)
+            record.mm.maps = self.mappings.holds_locks(0)
+        written = self.mappings.mapped(maps)
         if not any(record.mm.maps == maps for record in core.tasks()):
-            self.descriptors.ended(maps)
-            unused = [self.descriptors.pages_of(key) for key in self.descriptors.unused()]
+            self.mappings.ended(maps)
+            unused = [self.mappings.pages_of(key) for key in self.mappings.unused()]
             written = [pages for pages in written if pages not in unused]
             self._drop_unused()
         for pages in written:

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from pyview import core
 from pyview.api import Linear, Tree, if_it_fails, refuse
-from pyview.descriptors import Descriptors, Hold, StandIn, name_of
+from pyview.descriptors import Descriptors, StandIn, name_of
+from pyview.mappings import Hold, Mappings
 from pyview.openfile import WRITES, OpenFile, completed
 from pyview.pages import Area, Pages, Part, rounded
 from pyview.paths import Found
@@ -27,6 +28,7 @@ class Session(Protocol):
     """What a task needs of the core as a whole."""
 
     descriptors: Descriptors
+    mappings: Mappings
 
     def wake(self, on: Hashable) -> None:
         """Who sleeps `on` this makes its call again."""
@@ -92,7 +94,7 @@ class Holder:
         return self.reach(tree, flags).of(self._record)
 
     def reach(self, tree: Tree, flags: int) -> Reach:
-        return self.session.descriptors.reach_of(tree, flags, self.tid)
+        return self.session.descriptors.natives.reach_of(tree, flags, self.tid)
 
     def must_hear(self, pid: int = -1) -> Ready | Asleep | None:
         if self._record.direct and not READING.of(self._record):
@@ -103,40 +105,40 @@ class Holder:
         return None if on is None else Asleep(on)
 
     def pages(self, opened: OpenFile, shared: bool, writable: bool) -> tuple[Pages, str]:
-        descriptors = self.session.descriptors
-        pages = descriptors.pages(opened, shared, writable)
-        if descriptors.is_mapped(opened):
-            self.session.keep_until_done(self.tid, descriptors.hold(opened.key))
+        mappings = self.session.mappings
+        pages = mappings.pages(opened, shared, writable)
+        if mappings.is_mapped(opened):
+            self.session.keep_until_done(self.tid, mappings.hold(opened.key))
         if shared:
-            self._record.mm.maps = descriptors.uses(int(self._record.mm.maps), opened)
-        elif not descriptors.is_mapped(opened):
+            self._record.mm.maps = mappings.uses(int(self._record.mm.maps), opened)
+        elif not mappings.is_mapped(opened):
             self.session.keep_until_done(self.tid, pages)
         return pages, name_of(pages.fd)
 
     def image(self, opened: OpenFile) -> tuple[str, Linear] | None:
-        found = self.session.descriptors.image_of(opened)
+        found = self.session.descriptors.natives.image_of(opened)
         return found and (name_of(found.fd), found)
 
     def mapped_at(self, opened: OpenFile, start: int, length: int, offset: int) -> None:
         area = Area(start, start + rounded(length), opened.key, offset)
-        self.session.descriptors.mapped_at(int(self._record.mm.maps), area)
+        self.session.mappings.mapped_at(int(self._record.mm.maps), area)
 
     def mapped(self, start: int, length: int) -> list[Part]:
-        descriptors, maps = self.session.descriptors, int(self._record.mm.maps)
-        areas = descriptors.areas(maps, start, start + rounded(length))
+        mappings, maps = self.session.mappings, int(self._record.mm.maps)
+        areas = mappings.areas(maps, start, start + rounded(length))
         parts = []
         for area in areas:
-            if (part := descriptors.part(area)) is not None:
-                self.session.keep_until_done(self.tid, descriptors.hold(area.key))
+            if (part := mappings.part(area)) is not None:
+                self.session.keep_until_done(self.tid, mappings.hold(area.key))
                 parts.append(part)
         return parts
 
     def moved_mapping(self, start: int, length: int, now: int, size: int) -> None:
-        descriptors, maps = self.session.descriptors, int(self._record.mm.maps)
-        for area in descriptors.areas(maps, start, start + rounded(length)):
+        mappings, maps = self.session.mappings, int(self._record.mm.maps)
+        for area in mappings.areas(maps, start, start + rounded(length)):
             moved = now + area.start - start
             left = now + rounded(size) - moved
-            descriptors.mapped_at(maps, Area(moved, moved + left, area.key, area.offset))
+            mappings.mapped_at(maps, Area(moved, moved + left, area.key, area.offset))
 
     def unmapped(self) -> None:
         self.session.still_mapped(self.tid, int(self._record.mm.maps))
@@ -158,7 +160,7 @@ class Holder:
 
     def _kept_program(self, found: Found, stand_in: StandIn) -> str:
         self.session.keep_until_done(self.tid, stand_in)
-        self.session.descriptors.remember(stand_in.fd, found.name)
+        self.session.mappings.remember(stand_in.fd, found.name)
         return stand_in.name
 
     def _copied_program(self, found: Found) -> StandIn:
@@ -214,7 +216,7 @@ class Holder:
 
     def holds_locks(self) -> None:
         mm = self._record.mm
-        mm.maps = self.session.descriptors.holds_locks(int(mm.maps))
+        mm.maps = self.session.mappings.holds_locks(int(mm.maps))
 
     def stops_closing(self) -> bool:
         return bool(self._record.closing)

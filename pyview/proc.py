@@ -192,7 +192,7 @@ class Proc(Holder):
     def mapping_name(self, device: int, inode: int, real: bytes) -> bytes:
         """The view's name of a mapped file that the kernel calls `real`."""
         if real.startswith(b"/memfd:pyview"):
-            name = self.session.descriptors.mapped_name(inode)
+            name = self.session.mappings.mapped_name(inode)
         else:
             domain = self.view.domain(core.opened_through(device, inode))
             name = self.session.descriptors.image_name(device, inode)

@@ -403,6 +403,7 @@ class Session:
         self.kept = []
         self.closed = []
         self.descriptors = Descriptors(lambda key: self.notes.append(("wake", key)), self.close)
+        self.mappings = self.descriptors.mappings
 
     def close(self, opened):
         self.closed.append(opened.name)
@@ -420,7 +421,7 @@ def session(record):
     yield made
     for file in made.kept:
         file.close()
-    for pages in made.descriptors._mapped.values():
+    for pages in made.mappings._shared.values():
         pages.close()
     for end in made.descriptors._ends:
         os.close(end)

@@ -7,19 +7,16 @@ import errno
 import os
 import select
 import stat
-from functools import partial
 from types import SimpleNamespace
 
 import pytest
 
 from pyview import core, descriptors, locks
-from pyview.api import File, Known, Linear, Tree, attributes
+from pyview.api import File, Linear, Tree, attributes
 from pyview.descriptors import Descriptors, StandIn
 from pyview.locks import EVERYTHING, Locks
 from pyview.openfile import O_PATH, OpenFile
-from pyview.pages import Area, Part
 from pyview.paths import Found
-from pyview.reach import NATIVELY, NOTHING
 from pyview.view import Mount
 
 
@@ -79,21 +76,21 @@ class Session:
         self.all.settle()
 
     def unmapped(self, maps, keys):
-        self.all.unmapped(maps, keys)
+        self.all.mappings.unmapped(maps, keys)
         self._drop_unused()
 
     def ended(self, maps):
-        self.all.ended(maps)
+        self.all.mappings.ended(maps)
         self._drop_unused()
 
     def _drop_unused(self):
-        for key in self.all.unused():
-            self.all.drop(key).close()
+        for key in self.all.mappings.unused():
+            self.all.mappings.drop(key).close()
 
     def close(self):
         for fd in list(self.ends):
             os.close(fd)
-        for maps in list(self.all._users):
+        for maps in list(self.all.mappings._users):
             self.ended(maps)
         self.all.settle()
         self.all._poll.close()
@@ -123,107 +120,32 @@ def inode(fd):
 # -- open files ----------------------------------------------------------------------------------
 
 
-@pytest.fixture
-def disk(session, monkeypatch, tmp_path):
-    """A whole disk, open for the task: (the open file, the task's descriptor)."""
+def test_a_whole_disk_is_the_images_own_open_file(session, monkeypatch, tmp_path):
     monkeypatch.setattr(core, "mark_direct", lambda fd: 1 << 63 | 40)
     monkeypatch.setattr(core, "unmark_direct", session.marked.append)
     monkeypatch.setattr(core, "descriptor", lambda record, fd: os.dup(fd))
     (tmp_path / "image").write_bytes(b"0123456789")
     image = os.open(tmp_path / "image", os.O_RDWR)
-    st = attributes(0o060600, ino=1, dev=1)
-    file = Memory(linear=Linear(image, 0, 10, True))
-    one = OpenFile(file, Mount("/dev/x", TREE, 1, "none", "", ""), "/", "/dev/x", os.O_RDWR, st)
-    session.ends.append(session.all.give_native(one, HOLDER))
-    yield one, session.ends[-1]
-    os.close(image)
-
-
-def test_a_whole_disk_is_the_images_own_open_file(session, disk):
-    one, fd = disk
+    mount, st = Mount("/dev/x", TREE, 1, "none", "", ""), attributes(0o060600, ino=1, dev=1)
+    where = Linear(image, 0, 10, True)
+    path = OpenFile(Memory(linear=where), mount, "/", "/dev/x", O_PATH, st)
+    assert session.all.give_native(path, HOLDER) == -1
+    assert session.all.image_name(st.st_dev, st.st_ino) is session.all.lost(0) is None
+    one = OpenFile(Memory(linear=where), mount, "/", "/dev/x", os.O_RDWR, st)
+    fd = session.all.give_native(one, HOLDER)
+    session.ends.append(fd)
     assert session.all.held(None, fd, 1 << 63 | 40) is one
     assert os.read(fd, 3) == b"012"
     assert one.offset == 3
-    one.offset = 8
-    assert os.read(fd, 3) == b"89"
     entry = session.entries[1 << 63 | 40]
     assert (entry.size, entry.how) == (10, core.READS | core.WRITES)
     st = os.fstat(fd)
     assert session.all.image_name(st.st_dev, st.st_ino) == "/dev/x"
-    copy = os.dup(fd)
     session.drop(fd)
-    assert session.closed == []
-    os.close(copy)
-    session.all.settle()
     assert session.closed == [one]
     assert session.marked == [1 << 63 | 40]
     assert list(session.all.opened()) == []
-
-
-def test_what_is_no_whole_disk_is_not_direct(session, tmp_path, monkeypatch):
-    assert session.all.give_native(opened(), HOLDER) == -1
-    st = attributes(0o060600, ino=1, dev=1)
-    mount = Mount("/dev/x", TREE, 1, "none", "", "")
-    for flags in (os.O_RDWR, O_PATH, os.O_ACCMODE):
-        one = OpenFile(Memory(), mount, "/", "/dev/x", flags, st)
-        assert session.all.give_native(one, HOLDER) == -1
-    full = OSError(errno.ENOSPC, "no mark left")
-    monkeypatch.setattr(core, "mark_direct", lambda fd: (_ for _ in ()).throw(full))
-    (tmp_path / "image").write_bytes(b"0123456789")
-    image = os.open(tmp_path / "image", os.O_RDWR)
-    file = Memory(linear=Linear(image, 0, 10, True))
-    one = OpenFile(file, mount, "/", "/dev/x", os.O_RDWR, st)
-    assert session.all.give_native(one, HOLDER) == -1
-    ready = SimpleNamespace(tid=os.getpid(), descriptors=0, direct=0)
-    monkeypatch.setattr(core, "mark_direct", lambda fd: 1 << 63 | 40)
-    assert session.all.give_native(one, ready) == -1
     os.close(image)
-
-
-class Texts(Tree):
-    texts = True
-
-
-def text_of(path, mode, flags=os.O_RDONLY, text=b"one line\n"):
-    """An open file of a tree that has only texts."""
-    file = Memory(text or b"")
-    file.known = lambda: Known(None, text=text)
-    mount = Mount("/t", Texts(), 1, "none", "", "")
-    return OpenFile(file, mount, path, "/t" + path, flags, attributes(mode, ino=1, dev=1))
-
-
-def test_texts_are_files_and_directories_of_the_kernels(session, monkeypatch):
-    marks = iter(range(1 << 63 | 40, 1 << 63 | 50))
-    monkeypatch.setattr(core, "mark_direct", lambda fd: next(marks))
-    monkeypatch.setattr(core, "unmark_direct", session.marked.append)
-    monkeypatch.setattr(core, "descriptor", lambda record, fd: os.dup(fd))
-    monkeypatch.setattr(core, "known_text", lambda entry, text: None)
-    monkeypatch.setattr(core, "texts_of", lambda entry, texts, inside: None)
-    reach = partial(session.all.reach_of, flags=os.O_RDONLY, tid=0)
-    assert reach(Texts()) == NATIVELY
-    assert reach(TREE) == reach(Texts().at("/x")) == NOTHING
-    file, place = text_of("/x", 0o100444), text_of("/", 0o040755)
-    fd, at = (session.all.give_native(one, HOLDER) for one in (file, place))
-    session.ends += [fd, at]
-    assert os.read(fd, 99) == b"one line\n"
-    assert os.fstat(fd).st_mode & 0o777 == 0o444
-    assert session.all.mapped_name(inode(fd)) == "/t/x"
-    assert stat.S_ISDIR(os.fstat(at).st_mode)
-    assert session.all.held(None, fd, 1 << 63 | 40).offset == 9
-    session.drop(fd)
-    session.drop(at)
-    assert session.closed == [file, place]
-    assert session.marked == [1 << 63 | 40, 1 << 63 | 41]
-
-
-def test_what_is_no_text_is_an_emulated_descriptor(session, monkeypatch):
-    full = OSError(errno.ENOSPC, "no mark left")
-    monkeypatch.setattr(core, "mark_direct", lambda fd: (_ for _ in ()).throw(full))
-    open_before = len(os.listdir("/proc/self/fd"))
-    assert session.all.give_native(text_of("/x", 0o100444), HOLDER) == -1
-    assert session.all.give_native(text_of("/x", 0o100444, os.O_RDWR), HOLDER) == -1
-    assert session.all.give_native(text_of("/x", 0o100444, text=None), HOLDER) == -1
-    assert len(os.listdir("/proc/self/fd")) == open_before
 
 
 def test_a_socket_tells_which_open_file_it_is(session):
@@ -397,8 +319,8 @@ def test_where_it_lies_may_change(session):
 def test_what_is_mapped_is_not_for_C(session):
     one = opened(Memory(linear=Linear(7, 0, 10, True)))
     entry = session.entries[inode(session.give(one))]
-    session.all.pages(one, True, True)
-    maps = session.all.uses(0, one)
+    session.all.mappings.pages(one, True, True)
+    maps = session.all.mappings.uses(0, one)
     assert entry.how == 0
     session.ended(maps)
     assert entry.how == core.READS | core.WRITES
@@ -433,104 +355,34 @@ def test_a_processs_locks_end_when_it_closes_what_it_locked(session):
 # -- mappings ------------------------------------------------------------------------------------
 
 
-def test_a_private_mapping_is_nobodys_business(session):
-    one = opened()
-    pages = session.all.pages(one, False, False)
-    assert not session.all.is_mapped(one)
-    assert one.pages is None
-    pages.close()
-
-
 def test_who_opens_what_is_mapped_sees_it(session):
     one = opened()
     session.give(one)
-    pages = session.all.pages(one, True, False)
-    maps = session.all.uses(0, one)
-    assert session.all.is_mapped(one)
+    pages = session.all.mappings.pages(one, True, False)
+    session.all.mappings.uses(0, one)
     assert one.pages is pages
     again, other = opened(), opened(ino=2)
     session.give(again)
     session.give(other)
     assert again.pages is pages
     assert other.pages is None
-    assert session.all.pages(again, False, False) is pages
-    assert session.all.mapped(maps) == [pages]
-    session.all.mapped_at(maps, Area(8, 16, one.key, 100))
-    session.all.mapped_at(maps, Area(8, 16, (9, 9), 0))
-    assert session.all.areas(maps, 10, 12) == [
-        Area(10, 12, one.key, 102), Area(10, 12, (9, 9), 2)
-    ]  # fmt: skip
-    assert session.all.areas(maps, 16, 20) == session.all.areas(maps + 1, 8, 16) == []
-    assert session.all.part(Area(10, 12, one.key, 102)) == Part(pages, 102, 104)
-    assert session.all.part(Area(10, 12, (9, 9), 2)) is None
-    assert session.all.inodes(maps) == {os.fstat(pages.fd).st_ino: one.key}
-
-
-def test_it_is_written_through_who_may_write(session):
-    reader, writer = opened(flags=os.O_RDONLY), opened()
-    pages = session.all.pages(reader, True, False)
-    session.all.uses(0, reader)
-    assert not pages.shared
-    session.all.pages(writer, True, True)
-    assert (pages.shared, pages.file) == (True, writer.file)
 
 
 def test_a_closed_file_lives_as_long_as_it_is_mapped(session):
-    one = opened()
-    fd = session.give(one)
-    pages = session.all.pages(one, True, True)
-    maps = session.all.uses(0, one)
+    one, again = opened(), opened()
+    fd, _ = session.give(one), session.give(again)
+    pages = session.all.mappings.pages(one, True, True)
+    maps = session.all.mappings.uses(0, one)
     session.drop(fd)
     assert session.closed == []
-    assert list(session.all.opened()) == [one]
-    session.all.mapped_at(maps, Area(8, 16, one.key, 100))
+    assert list(session.all.opened()) == [again, one]
     session.unmapped(maps, {one.key})
-    assert session.all.areas(maps, 8, 16) == []
     assert session.closed == [one]
-    assert list(session.all.opened()) == []
+    assert again.pages is None
+    assert list(session.all.opened()) == [again]
     with pytest.raises(OSError) as raised:
         os.fstat(pages.fd)
     assert raised.value.errno == errno.EBADF
-
-
-def test_the_last_of_several_processes_unmaps_it(session):
-    one = opened()
-    session.give(one)
-    session.all.pages(one, True, True)
-    first, second = session.all.uses(0, one), session.all.uses(0, one)
-    assert first != second
-    assert session.all.uses(first, one) == first
-    session.unmapped(first, {one.key})
-    assert session.all.is_mapped(one)
-    session.ended(second)
-    assert not session.all.is_mapped(one)
-    assert one.pages is None
-    assert session.all.mapped(second) == []
-
-
-def test_what_a_call_is_at_work_on_stays(session):
-    one = opened()
-    session.give(one)
-    pages = session.all.pages(one, True, True)
-    maps = session.all.uses(0, one)
-    first, second = session.all.hold(one.key), session.all.hold(one.key)
-    assert session.all.is_held(maps)
-    assert session.all.inodes(maps) == {}, "nobody asks proc what is about to change"
-    session.unmapped(maps, {one.key})
-    assert one.pages is pages
-    first.close()
-    assert session.all.unused() == []
-    second.close()
-    assert session.all.unused() == [one.key]
-    assert not session.all.is_held(maps)
-
-
-def test_who_holds_locks_has_a_number_too(session):
-    first = session.all.holds_locks(0)
-    assert first
-    assert session.all.holds_locks(first) == first
-    assert session.all.holds_locks(0) != first
-    assert session.all.mapped(first) == []
 
 
 # -- FIFOs ---------------------------------------------------------------------------------------

@@ -114,7 +114,7 @@ class World:
 
     def unmaps(self, opened, maps):
         """A call of task 5 unmaps something."""
-        self.all.keep_until_done(5, self.all.descriptors.hold(opened.key))
+        self.all.keep_until_done(5, self.all.mappings.hold(opened.key))
         self.all.still_mapped(5, maps)
 
     def works(self):
@@ -125,8 +125,8 @@ class World:
 
     def close(self):
         self.drop()
-        for maps in list(self.all.descriptors._users):
-            self.all.descriptors.ended(maps)
+        for maps in list(self.all.mappings._users):
+            self.all.mappings.ended(maps)
         self.all._drop_unused()
         self.works()
         threads.close(self.all.workers, self.threads)
@@ -270,8 +270,8 @@ def test_sync_is_of_devices_and_open_files(world):
 
 def test_what_was_written_by_mapping_is_synced_too(world):
     opened = world.open(Told())
-    pages = world.all.descriptors.pages(opened, True, True)
-    world.all.descriptors.uses(0, opened)
+    pages = world.all.mappings.pages(opened, True, True)
+    world.all.mappings.uses(0, opened)
     pages.fill(0, 10)
     os.pwrite(pages.fd, b"MAPPED", 0)
     for _, run in world.all.unsynced(world.view):
@@ -305,10 +305,10 @@ def mapped(world):
 
     def make(*tids, slow=False):
         opened = world.open(Told(slow=slow))
-        pages = world.all.descriptors.pages(opened, True, True)
+        pages = world.all.mappings.pages(opened, True, True)
         pages.fill(0, 10)
         os.pwrite(pages.fd, b"MAPPED", 0)
-        maps = world.all.descriptors.uses(0, opened)
+        maps = world.all.mappings.uses(0, opened)
         for tid in tids:
             world.task(tid, maps)
         return opened, pages, maps
@@ -372,7 +372,7 @@ def test_what_is_in_proc_is_mapped(world, mapped):
 @pytest.mark.parametrize("slow", [False, True])
 def test_what_another_call_is_at_work_on_is_unmapped_later(world, mapped, slow):
     opened, pages, maps = mapped(os.getpid(), slow=slow)
-    world.all.keep_until_done(6, world.all.descriptors.hold(opened.key))
+    world.all.keep_until_done(6, world.all.mappings.hold(opened.key))
     world.unmaps(opened, maps)
     world.works()
     assert opened.pages is pages
@@ -385,7 +385,7 @@ def test_what_another_call_is_at_work_on_is_unmapped_later(world, mapped, slow):
 def test_what_is_mapped_again_while_it_is_written_back_stays(world, mapped):
     opened, pages, maps = mapped(0x7FFFFFF0, slow=True)
     world.unmaps(opened, maps)
-    hold = world.all.descriptors.hold(opened.key)
+    hold = world.all.mappings.hold(opened.key)
     world.works()
     assert opened.pages is pages
     hold.close()
@@ -401,7 +401,7 @@ def test_locks_end_with_their_process_but_not_by_exec(world):
     world.locks.take("k", ("process", 11), EVERYTHING, True, 0)
     world.all.sleeps(12, "k")
     record = world.task(11)
-    maps = world.all.descriptors.holds_locks(0)
+    maps = world.all.mappings.holds_locks(0)
     world.all.memory_gone(11, maps, False)
     assert world.locks.has(("process", 11))
     assert record.mm.maps, "its end still matters"

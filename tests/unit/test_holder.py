@@ -93,7 +93,9 @@ def test_who_holds_none_is_not_asked(task, record):
 def test_who_holds_direct_ones_can_hold_no_others(task, record, session, monkeypatch):
     disk, garden = Device(), Garden()
     reach = {disk: READING, garden: NOTHING}
-    monkeypatch.setattr(session.descriptors, "reach_of", lambda tree, flags, tid: reach[tree])
+    monkeypatch.setattr(
+        session.descriptors.natives, "reach_of", lambda tree, flags, tid: reach[tree]
+    )
     assert not task.can_hold(disk, os.O_RDWR)
     assert task.reach(disk, os.O_RDWR) == READING
     READING.narrows(record)
@@ -231,7 +233,7 @@ def test_what_it_maps(task, garden, record, session):
     assert task.pages(opened, False, False)[0] is shared
     assert session.kept[0] is pages
     assert pages not in session.kept[1:]
-    assert session.descriptors.is_held(record.mm.maps), "until the calls are over"
+    assert session.mappings.is_held(record.mm.maps), "until the calls are over"
     task.unmapped()
     assert session.notes[-1] == ("still_mapped", task.tid, record.mm.maps)
 
