@@ -236,7 +236,7 @@ class Natives:
         if self._windows is None:
             return
         if pages is not None:
-            pages.told = partial(self._windows.filled, key, pages)
+            self._windows.follow(key, pages)
         else:
             self._session.said("extents", partial(self._windows.show, key))
 

@@ -225,6 +225,9 @@ class Windows:
             self._keep(process)
             raise
         self._by_key[opened.key] = window
+        pages = self._mapped(opened.key)
+        if pages is not None:
+            self.follow(opened.key, pages)  # it was mapped before there were any windows
         try:
             window.show(0, window.found.size)
         except OSError:
@@ -284,8 +287,11 @@ class Windows:
         if window is not None:
             window.show(0, window.found.size)
 
-    def filled(self, key: tuple[int, int], pages: Pages, start: int, end: int) -> None:
-        """Some bytes of a device are mapped."""
+    def follow(self, key: tuple[int, int], pages: Pages) -> None:
+        """Show what is mapped of a device as soon as it is filled."""
+        pages.told = partial(self._filled, key, pages)
+
+    def _filled(self, key: tuple[int, int], pages: Pages, start: int, end: int) -> None:
         if key in self._by_key:
             self._by_key[key].show_pages(pages, start, end)
 

@@ -177,6 +177,16 @@ def test_what_lies_in_too_many_places_is_gathered(window, file, monkeypatch):
     places.close()
 
 
+def test_what_was_mapped_before_is_seen_as_far_as_it_is_filled_later(window, file, all_windows):
+    disk = Patched(file("old"), file("new"))
+    pages = all_windows.mapped[1, 1] = Pages(disk)
+    fd, _ = window(disk, os.O_RDONLY)
+    pages.fill(99999, 9999)
+    os.pwrite(pages.fd, b"by mapping", 100000)
+    assert os.pread(fd, 10, 100000) == b"by mapping"
+    pages.close()
+
+
 def test_zeroes_are_zeroes(window, file):
     image = file("image")
 
@@ -200,7 +210,7 @@ def test_what_is_mapped_is_seen_until_it_no_longer_is(window, file, all_windows)
     pages = Pages(disk)
     key = (1, 1)
     all_windows.mapped[key] = pages
-    pages.told = lambda start, end: all_windows.filled(key, pages, start, end)
+    all_windows.follow(key, pages)
     pages.fill(99999, 9999)
     os.pwrite(pages.fd, b"by mapping", 100000)
     assert os.pread(fd, 10, 100000) == b"by mapping"

@@ -86,3 +86,28 @@ def test_a_disk_that_is_open_many_times_is_one(worlds, native, tmp_path, kind):
         cwd=tmp_path,
     )
     assert done.stdout == "alike\n"
+
+
+SEEN = "b'newer' b'\\x00\\x00\\x00\\x00\\x00'\nb'newer'\n"
+
+
+def test_what_is_mapped_after_a_file_was_opened_is_seen(world, tmp_path):
+    make(tmp_path / "file", 2 << 20)
+    done = world.run(
+        [sys.executable, GUESTS / "mapped_early.py", "file", "/dev/null"], cwd=tmp_path
+    )
+    assert done.stdout == SEEN
+
+
+@pytest.mark.needs("sfdisk")
+@pytest.mark.parametrize("kind", DISKS)
+def test_what_is_mapped_after_a_disk_was_opened_is_seen(worlds, native, tmp_path, kind):
+    make(tmp_path / "image", 3 << 20)
+    native.run("echo start=64 | /sbin/sfdisk -q image", cwd=tmp_path)
+    disk = "/dev/hda1" if kind.startswith("partition") else "/dev/hda"
+    done = worlds["view"].run(
+        f"vu_insmod vudev && {DISKS[kind]} && mount -t vudevnull none /dev/other && "
+        f"{sys.executable} {GUESTS}/mapped_early.py {disk} /dev/other",
+        cwd=tmp_path,
+    )
+    assert done.stdout == SEEN
