@@ -20,7 +20,7 @@
 #define LARGEFILE 0100000           /* O_LARGEFILE of the kernel: libc's is 0 */
 #define FIRST_BYTE (1ll << 62)      /* the locks that tell whether they are open: no file has these */
 #define MARKS 64
-#define MANY 8                      /* opened since the last look which are closed again */
+#define MANY 8                      /* opened before it is looked which of them are closed again */
 
 struct text {
 	char *name;                  /* in the tree, without the first slash */

@@ -63,6 +63,7 @@ class Emulation:
         self._sleepers: dict[Hashable, set[int]] = {}
         self._kept: dict[int, list[StandIn | Pages | Hold]] = {}
         self._unmapping: set[int] = set()  # pv_mm.maps of who has unmapped something
+        self._deaf = False  # to some process, in vain
         self._hearing: object | None = None  # on which sleeps who wants all writes heard
         self.programs: dict[int, Program] = {}  # what trees say of what tasks are about to execute
 
@@ -178,12 +179,16 @@ class Emulation:
 
     def hears_writes(self) -> Hashable | None:
         """Let no process write to a device without a stop: what to sleep on, if any can."""
+        if self._deaf:
+            self._deaf = False
+            return None
         if self._hearing is None:
             key = object()
 
             def done(why: str) -> None:
                 self._hearing = None
-                if why:
+                if why:  # it was tried
+                    self._deaf = True
                     self._loop.failed(OSError(errno.ENOMEM, why))
                 self.wake(key)
 

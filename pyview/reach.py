@@ -11,9 +11,7 @@ from typing import Any, NamedTuple
 
 EVERYWHERE = (1 << 64) - 1
 CHUNK = 1 << 20  # bytes that may be read or written at once
-ENOUGH = (
-    3  # reaches of a process; each is a filter, and who looks at all disks reads little of each
-)
+ENOUGH = 3  # reaches of a process: each is a filter, and who looks at many disks reads little
 
 
 class Reach(NamedTuple):

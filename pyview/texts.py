@@ -68,13 +68,14 @@ class Texts:
         core.texts_of(entry, told and told.in_c, inside and inside + "/")
 
     def _find(self, mount: Mount, contents: Mapping[str, bytes | None]) -> _Told:
-        for number, told in list(self._told.items()):
-            if told.mount is mount and told.contents is contents:
-                return told
-            if told.mount is mount or len(self._told) >= MANY:
-                self._replaced()
-                del self._told[number]
-                core.free_texts(told.in_c)
+        before = next((n for n, told in self._told.items() if told.mount is mount), None)
+        if before is not None and self._told[before].contents is contents:
+            return self._told[before]
+        if before is None and len(self._told) >= MANY:
+            before = next(iter(self._told))
+        if before is not None:
+            self._replaced()
+            core.free_texts(self._told.pop(before).in_c)
         number, self._next = self._next, self._next + 1
         names = sorted((os.fsencode(path.strip("/")), path) for path in contents)
         looks = {path: completed(mount.tree.lstat(path), mount, path) for path in contents}

@@ -17,6 +17,7 @@ from pyview.descriptors import StandIn
 from pyview.emulation import Emulation
 from pyview.locks import EVERYTHING, Locks, Wait
 from pyview.openfile import OpenFile
+from pyview.reach import READING
 from pyview.verdicts import Opened
 from pyview.view import View
 
@@ -435,3 +436,32 @@ def test_an_ioctl_may_change_what_goes_with_a_device(world):
     opened = world.open(Told())
     world.all.device_changed(opened)
     assert world.loop.changed == [opened]
+
+
+# -- what is written to devices --------------------------------------------------------------------
+
+
+def test_who_wants_all_writes_heard_sleeps_until_all_stop_for_them(world):
+    rounds = []
+    world.loop.narrow = lambda reach, then: bool(rounds.append((reach, then)) or True)
+    world.loop.failed = lambda error: failures.append(str(error))
+    failures = []
+    on = world.all.hears_writes()
+    assert on is not None
+    assert world.all.hears_writes() is on  # somebody else, meanwhile
+    assert [reach for reach, _ in rounds] == [READING]
+    world.all.sleeps(7, on)
+    rounds[0][1]("")
+    assert world.interrupted == [7]
+    world.loop.narrow = lambda reach, then: False
+    assert world.all.hears_writes() is None
+    assert failures == []
+
+
+def test_where_that_cannot_be_it_is_told_and_not_tried_for_ever(world):
+    failures = []
+    world.loop.narrow = lambda reach, then: bool(then("cannot filter process 7") or True)
+    world.loop.failed = lambda error: failures.append(str(error))
+    assert world.all.hears_writes() is None
+    assert world.all.hears_writes() is None
+    assert failures == ["[Errno 12] cannot filter process 7"]
