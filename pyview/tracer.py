@@ -47,6 +47,7 @@ from pyview.view import View
 #: Of calls that no table knows: six registers.
 UNKNOWN = ptr(*(f"arg{n}" for n in range(1, 7)))
 REFUSED_BY = {core.ROW: "core", core.ARCH: "core", core.OTHER: "its own filter"}
+RESERVE = 2 << 20  # bytes for when there is no memory, of which nothing is used before
 SIGKILL = 9  # signal's own module costs 3 ms
 
 
@@ -93,12 +94,17 @@ class Tracer(Parking):
 
         `serve` is called for control's sake, `alone` when the first process has ended.
         """
+        reserve = b""
         while stop.kind != core.EMPTY:
             try:
                 self._stopped(stop, serve, alone)
             except BaseException as error:  # whatever it is: all others live on
+                if isinstance(error, MemoryError):
+                    reserve = b""  # what is ready stays so: it must be done one day
                 about = stop.kind not in (core.READY, core.DEAD)
                 self.failed(error, int(stop.tid) if about else 0)
+            else:
+                reserve = reserve or _reserve()
             core.wait(stop)
         try:
             self._end()
@@ -405,6 +411,14 @@ def _number_as_name(number: int, foreign: bool) -> str:
     if foreign:
         return f"i386_call_{number}"
     return f"x32_call_{number & ~X32}" if number > 0 and number & X32 else f"call_{number}"
+
+
+def _reserve() -> bytes:
+    """Address space: the kernel gives memory to who writes there."""
+    try:
+        return bytes(RESERVE)
+    except MemoryError:
+        return b""
 
 
 def _run_there(task: Task, verdict: At) -> Handler:

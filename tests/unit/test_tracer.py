@@ -6,10 +6,11 @@ from __future__ import annotations
 import errno
 import os
 import threading
+import weakref
 
 import pytest
 
-from pyview import core
+from pyview import core, tracer
 from pyview.api import File, Tree, attributes
 from pyview.openfile import OpenFile
 from pyview.procedures import RESTARTNOINTR, WAIT, Lost
@@ -321,6 +322,32 @@ def test_what_goes_wrong_for_nobody_is_told_and_no_more(world, killed, monkeypat
     assert world.runs(world.stop(core.READY), world.stop(core.TRAP)) == [("resume", TID)]
     assert killed == []
     assert (tmp_path / "lines").read_text().startswith("pyview: the core went wrong:\nTrace")
+
+
+def test_what_is_ready_is_done_with_memory_kept_for_that(world, killed, monkeypatch):
+    """It would be ready, and fail, for ever."""
+
+    class Kept:
+        pass
+
+    kept, alive = [], []
+
+    def reserve():
+        found = Kept()
+        kept.append(weakref.ref(found))
+        return found
+
+    def ready(_fd):
+        alive.append([one() is not None for one in kept])
+        if len(alive) == 2:
+            raise MemoryError
+        return True
+
+    monkeypatch.setattr(tracer, "_reserve", reserve)
+    monkeypatch.setattr(world.tracer.emulation, "ready", ready)
+    world.runs(*(world.stop(core.READY) for _ in range(4)))
+    assert alive == [[], [True], [False], [False, True]]
+    assert killed == []
 
 
 def test_who_has_gone_meanwhile_is_no_inconsistency(world, killed, monkeypatch, tmp_path):
