@@ -6,7 +6,6 @@ from __future__ import annotations
 import importlib
 import subprocess
 import sys
-import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
@@ -135,7 +134,7 @@ def test_a_first_write_is_one_byte_of_the_next_file(tmp_path) -> None:
 
 
 @pytest.mark.needs("mkfs.ext4", "sfdisk", "qemu-img")
-def test_the_disks_have_equal_content(run, monkeypatch, tmp_path) -> None:
+def test_the_disks_have_equal_content(run, monkeypatch) -> None:
     disks = run.disks
 
     def said(name: str, *arguments: object) -> str:
@@ -143,7 +142,6 @@ def test_the_disks_have_equal_content(run, monkeypatch, tmp_path) -> None:
         return subprocess.run(argv, capture_output=True, text=True, check=True).stdout
 
     monkeypatch.setattr(disks, "IMAGES", dict.fromkeys(disks.IMAGES, 4))
-    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))  # others look what is in /tmp
     with run.Scratch(run.ordinary_user(None)) as scratch:
         disks.make(scratch, ["native", "mbr", "cow", "qcow2", "mounted"], "/usr/include/linux/can")
         for letter in disks.IMAGES:
