@@ -252,7 +252,7 @@ def open_(caller: Caller) -> Handler:
     """open, openat, creat, openat2: what is opened through a domain remembers it."""
     dirfd_index, path_index = caller.call.paths()[0]
     resolve = arguments.check_how(caller) if caller.call.name == "openat2" else 0
-    flags = lookup_flags(caller, path_index)
+    flags = lookup_flags(caller, path_index) & arguments.OPEN_FLAGS
     arguments.check_open(caller, flags)
     if resolve:
         return (yield from beneath.open_(caller, How(flags, _mode(caller, path_index), resolve)))

@@ -293,6 +293,14 @@ def test_who_can_hold_no_descriptor_yet_opens_nothing(emulated, top):
     assert not (top / "new").exists()
 
 
+def test_flags_that_open_does_not_know_are_forgotten(emulated):
+    """fs/open.c, build_open_how."""
+    for flags in (R | 1 << 31, R | 1 << 24 | 1 << 35):
+        opened = play(emulated.calls("open", "/e/file", flags))[0].object
+        assert opened.flags == R
+        opened.file.close()
+
+
 def test_a_file_is_made_with_the_callers_umask(emulated, top):
     emulated.rights = Ids(0, 0, frozenset(), 0o027)
     before = os.umask(0)
