@@ -16,8 +16,8 @@ import select
 import signal
 import struct
 import sys
-import time
 from pathlib import Path
+from time import monotonic  # the module's own may be a test's
 from types import FrameType
 from typing import NoReturn
 
@@ -33,12 +33,12 @@ class Deadline:
 
     def set(self, seconds: float) -> None:
         """Let the reaper kill the run `seconds` from now, or never (0)."""
-        when = time.monotonic() + seconds if seconds else 0.0
+        when = monotonic() + seconds if seconds else 0.0
         self._shared[:8] = struct.pack("d", when)
 
     def passed(self) -> bool:
         when: float = struct.unpack("d", self._shared[:8])[0]
-        return 0 < when < time.monotonic()
+        return 0 < when < monotonic()
 
 
 def split() -> Deadline:
@@ -141,7 +141,7 @@ def _command(pid: int) -> str:
 
 def gone(pids: dict[int, str], seconds: float) -> dict[int, str]:
     """Wait until these processes have ended; return those that have not after `seconds`."""
-    end = time.monotonic() + seconds
+    end = monotonic() + seconds
     left = {}
     for pid, command in pids.items():
         try:
@@ -151,7 +151,7 @@ def gone(pids: dict[int, str], seconds: float) -> dict[int, str]:
         with open(handle) as pidfd:
             poll = select.poll()
             poll.register(pidfd, select.POLLIN)
-            if not poll.poll(max(0.0, end - time.monotonic()) * 1000):
+            if not poll.poll(max(0.0, end - monotonic()) * 1000):
                 left[pid] = command
     return left
 
