@@ -73,19 +73,26 @@ def test_a_file_that_is_open_many_times_is_one(world, tmp_path):
     assert done.stdout == "alike\n"
 
 
+@pytest.fixture
+def on_disk(worlds, native, tmp_path):
+    """on_disk(KIND, SIZE, COMMAND): what a command printed that has DISK for a disk's name."""
+
+    def run(kind, size, command):
+        make(tmp_path / "image", size << 20)
+        native.run("echo start=64 | /sbin/sfdisk -q image", cwd=tmp_path)
+        disk = "/dev/hda1" if kind.startswith("partition") else "/dev/hda"
+        mount = DISKS[kind].replace("size=3M", f"size={size}M")
+        text = f"vu_insmod vudev && {mount} && {command.replace('DISK', disk)}"
+        return worlds["view"].run(text, cwd=tmp_path).stdout
+
+    return run
+
+
 @pytest.mark.limit(60)
 @pytest.mark.needs("sfdisk")
 @pytest.mark.parametrize("kind", DISKS)
-def test_a_disk_that_is_open_many_times_is_one(worlds, native, tmp_path, kind):
-    make(tmp_path / "image", 1 << 20)
-    native.run("echo start=64 | /sbin/sfdisk -q image", cwd=tmp_path)
-    disk = "/dev/hda1" if kind.startswith("partition") else "/dev/hda"
-    mount = DISKS[kind].replace("size=3M", "size=1M")
-    done = worlds["view"].run(
-        f"vu_insmod vudev && {mount} && {sys.executable} {GUESTS}/many_open.py {disk} 1",
-        cwd=tmp_path,
-    )
-    assert done.stdout == "alike\n"
+def test_a_disk_that_is_open_many_times_is_one(on_disk, kind):
+    assert on_disk(kind, 1, f"{sys.executable} {GUESTS}/many_open.py DISK 1") == "alike\n"
 
 
 SEEN = "b'newer' b'\\x00\\x00\\x00\\x00\\x00'\nb'newer'\n"
@@ -101,13 +108,6 @@ def test_what_is_mapped_after_a_file_was_opened_is_seen(world, tmp_path):
 
 @pytest.mark.needs("sfdisk")
 @pytest.mark.parametrize("kind", DISKS)
-def test_what_is_mapped_after_a_disk_was_opened_is_seen(worlds, native, tmp_path, kind):
-    make(tmp_path / "image", 3 << 20)
-    native.run("echo start=64 | /sbin/sfdisk -q image", cwd=tmp_path)
-    disk = "/dev/hda1" if kind.startswith("partition") else "/dev/hda"
-    done = worlds["view"].run(
-        f"vu_insmod vudev && {DISKS[kind]} && mount -t vudevnull none /dev/other && "
-        f"{sys.executable} {GUESTS}/mapped_early.py {disk} /dev/other",
-        cwd=tmp_path,
-    )
-    assert done.stdout == SEEN
+def test_what_is_mapped_after_a_disk_was_opened_is_seen(on_disk, kind):
+    guest = f"{sys.executable} {GUESTS}/mapped_early.py DISK /dev/other"
+    assert on_disk(kind, 3, f"mount -t vudevnull none /dev/other && {guest}") == SEEN

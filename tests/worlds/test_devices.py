@@ -14,7 +14,6 @@ import subprocess
 import sys
 
 import pytest
-from worlds.conftest import GUESTS
 from worlds.disks import DISKS, E2FS, MKE2FS, SAME, UUID, make, piece
 
 TABLE = """label: dos
@@ -269,96 +268,6 @@ for call in (lambda: get(path, 0x80081272), lambda: os.fsync(path)):
     ]
 
 
-ASKS = """
-import errno, os, stat, sys
-def tried(call, *about):
-    try: return call(*about)
-    except OSError as e: return errno.errorcode[e.errno]
-there, name = sys.argv[1:]
-d = os.open(there, os.O_RDONLY | os.O_DIRECTORY)
-f = os.open(name, os.O_RDONLY, dir_fd=d)
-print(tried(os.read, d, 9), tried(os.fsync, d), tried(os.write, d, b"x"), tried(os.ftruncate, d, 0))
-names = sorted(os.listdir(d))
-print(names == sorted(os.listdir(there)), name in names, os.lseek(d, 0, os.SEEK_CUR) > 0)
-print(os.lseek(d, 0, os.SEEK_SET), sorted(os.listdir(d)) == names, oct(os.fstat(d).st_mode))
-print(tried(os.write, f, b"x"), tried(os.ftruncate, f, 0), oct(os.fstat(f).st_mode))
-print(os.read(f, 1) == os.pread(f, 1, 0), os.lseek(f, 0, os.SEEK_CUR))
-print(tried(os.open, f"/proc/self/fd/{f}", os.O_RDWR), tried(os.open, "none", os.O_RDONLY))
-for one, where in ((d, there), (f, f"{there}/{name}")):
-    print(os.readlink(f"/proc/self/fd/{one}") == where)
-for flags in (os.O_WRONLY, os.O_DIRECTORY, os.O_NOFOLLOW):
-    for what in (name, "none", "none/x", name + "/x", "./" + name, name + "/"):
-        found = tried(lambda: os.open(what, flags, dir_fd=d))
-        print(found if type(found) is str else "open")
-for what in (name, "none", "none/x", name + "/x", "./" + name):
-    print(*(os.access(what, mode, dir_fd=d) for mode in (os.F_OK, os.R_OK, os.W_OK, os.X_OK)))
-    print(tried(lambda: stat.S_IFMT(os.stat(what, dir_fd=d).st_mode)))
-    print(tried(lambda: os.readlink(what, dir_fd=d)))
-os.fchdir(d)
-print(os.getcwd() == there, os.path.exists(name))
-"""
-
-
-def test_directories_and_files_of_sysfs_are_like_the_kernels(view, outside, tmp_path):
-    make(tmp_path / "image", 1 << 20)
-    (tmp_path / "asks.py").write_text(ASKS)
-    asked = f"{sys.executable} asks.py"
-    told = outside(f"{asked} /sys/kernel uevent_seqnum")
-    disk = "/sys/devices/virtual/block/hda"
-    assert view(f"mount -t vudevubd image /dev/hda && {asked} {disk} size") == told
-
-
-CHANGES = """
-import os, subprocess
-d = os.open("/sys/block/hda", os.O_RDONLY)
-def said(name):
-    try: f = os.open(name, os.O_RDONLY, dir_fd=d)
-    except OSError as e: return e.strerror
-    with open(f) as file: return file.read().strip()
-print(said("ro"), said("hda1/size"))
-subprocess.run(["blockdev", "--setro", "/dev/hda"], check=True)
-print(said("ro"))
-subprocess.run(["blockdev", "--setrw", "/dev/hda"], check=True)
-subprocess.run(["sfdisk", "-q", "/dev/hda"], input=b"start=64, size=128", check=True)
-print(said("ro"), said("hda1/size"), said("hda1/none"))
-many = [os.open("queue/dax", os.O_RDONLY, dir_fd=d) for _ in range(70)]
-print({(os.fstat(f).st_size, oct(os.fstat(f).st_mode), os.read(f, 9)) for f in many})
-print({os.readlink(f"/proc/self/fd/{f}") for f in many[::9]}, os.lseek(many[0], 0, os.SEEK_CUR))
-subprocess.run(["stat", "-Lc", "%s", "/dev/stdin"], stdin=many[9], check=True)
-for f in many: os.close(f)
-print(said("range"))
-subprocess.run(["mount", "-t", "vudevramdisk", "none", "/sys/block/hda/queue"], check=True)
-print(said("queue/dax"), said("size"))
-subprocess.run(["umount", "/sys/block/hda/queue"], check=True)
-f = os.open("size", os.O_RDONLY, dir_fd=d)
-os.close(d)
-print(subprocess.run(["umount", "/dev/hda"]).returncode, os.read(f, 9))
-os.close(f)
-print(subprocess.run(["umount", "/dev/hda"]).returncode)
-"""
-
-
-@pytest.mark.needs("blockdev", "sfdisk")
-def test_what_sysfs_says_from_an_open_directory_follows_the_disk(view, tmp_path):
-    make(tmp_path / "image", 1 << 20)
-    (tmp_path / "changes.py").write_text(CHANGES)
-    said = view(f"mount -t vudevmbr image /dev/hda && exec {sys.executable} -u changes.py")
-    queue = "/sys/devices/virtual/block/hda/queue/dax"
-    assert said.splitlines() == [
-        "0 No such file or directory",
-        "1",
-        "0 128 No such file or directory",
-        str({(2, "0o100444", b"0\n")}),
-        f"{ {queue} } 2",
-        "2",
-        "64",
-        "Not a directory 2048",
-        "umount: /sys/devices/virtual/block/hda: Device or resource busy",
-        "1 b'2048\\n'",
-        "0",
-    ]
-
-
 # -- other formats, other places ---------------------------------------------------------------
 @pytest.mark.needs("qemu-img", "cmp", "e2fsck")
 def test_a_qcow2_image_and_its_overlay_hold_what_qemu_says(view, outside, root_fs):
@@ -490,57 +399,6 @@ def test_a_disk_that_is_in_use_stays_and_a_read_only_one_stays_as_it_is(view, tm
     assert re.search(r"mount: .*busy", said)
     assert "\n1\n" in said
     assert not any(disk.read_bytes())
-
-
-BLOCK_DEVICES = {
-    "raw": "mount -t vudevubd img /dev/disk",
-    "whole": "mount -t vudevmbr img /dev/disk",
-    "odd": "truncate -s +1536 img; mount -t vudevubd img /dev/disk",
-    "memory": "mount -t vudevramdisk -o size=4M none /dev/disk",
-    "cow": "mount -t vudevubd -o cow=img.cow img /dev/disk",
-    "nested": "mount -t vudevubd img /dev/ubda; mount -t vudevmbr /dev/ubda /dev/disk",
-    "partition": "echo start=2048 | {SFDISK} && mount -t vudevmbr disk /dev/disk",
-    "odd partition": "echo start=63,size=9001 | {SFDISK} && mount -t vudevmbr disk /dev/disk",
-    "partition of cow": "echo start=2048 | {SFDISK} && "
-    "mount -t vudevubd -o cow=my.cow disk /dev/u && mount -t vudevmbr /dev/u /dev/disk",
-}
-
-
-@pytest.mark.needs("sfdisk")
-@pytest.mark.parametrize("kind", BLOCK_DEVICES)
-def test_a_block_device_is_one_however_its_descriptors_are_made(view, tmp_path, kind):
-    image = make(tmp_path / "img", 4 << 20)
-    disk = make(tmp_path / "disk", 6 << 20)
-    mount = BLOCK_DEVICES[kind].format(SFDISK="sfdisk -q disk")
-    name = "/dev/disk1" if "partition" in kind else "/dev/disk"
-    text = f"""mount -t vudevnull none /dev/null0; {mount} || exit
-    python3 {GUESTS}/blockdevice.py {name}
-    exec 3< {name}
-    umount /dev/disk 2>/dev/null && echo unmounted while open
-    exec 3<&-
-    umount /dev/disk && echo unmounted"""
-    assert view(text) == "well\nunmounted\n"
-    assert image.stat().st_size == (4 << 20) + 1536 * (kind == "odd")
-    assert disk.stat().st_size == 6 << 20
-    if kind in ("partition", "odd partition"):
-        assert piece(disk, 2049 if kind == "partition" else 64, 1)[:6] == b"theirs"
-    elif kind not in ("cow", "memory", "partition of cow"):
-        assert piece(image, 1, 1)[:6] == b"theirs"
-
-
-@pytest.mark.needs("sfdisk")
-@pytest.mark.parametrize("kind", ["partition", "partition of cow"])
-def test_a_partition_is_a_block_device(view, outside, tmp_path, kind):
-    make(tmp_path / "image", 4 << 20)
-    outside("echo start=64 | sfdisk -q image")
-    said = view(f"""mount -t vudevnull none /dev/null0; {DISKS[kind]}
-    python3 {GUESTS}/blockdevice.py /dev/hda1
-    exec 3< /dev/hda1
-    umount /dev/hda 2>/dev/null && echo unmounted while open
-    exec 3<&-
-    umount /dev/hda && echo unmounted""")
-    assert said == "well\nunmounted\n"
-    assert kind != "partition" or piece(tmp_path / "image", 65, 1)[:6] == b"theirs"
 
 
 MIXED = """

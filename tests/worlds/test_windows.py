@@ -10,6 +10,8 @@ import signal
 import sys
 
 import pytest
+from worlds.conftest import GUESTS
+from worlds.disks import make, piece
 from worlds.world import core_of, kill_all, marked
 
 KINDS = {
@@ -35,10 +37,10 @@ def script(tmp_path, native):
         cwd=tmp_path,
     )
 
-    def make(kind, text):
+    def written(kind, text):
         return f"exec 2>&1; vu_insmod vudev; disk=/dev/disk; {KINDS[kind]} || exit; {text}"
 
-    return make
+    return written
 
 
 READER = """
@@ -135,3 +137,45 @@ def _link(name):
         return os.readlink(name)
     except OSError:
         return ""
+
+
+# -- what each of them must do ---------------------------------------------------------------------
+BLOCK_DEVICES = {
+    "raw": "mount -t vudevubd img /dev/disk",
+    "whole": "mount -t vudevmbr img /dev/disk",
+    "odd": "truncate -s +1536 img; mount -t vudevubd img /dev/disk",
+    "memory": "mount -t vudevramdisk -o size=4M none /dev/disk",
+    "cow": "mount -t vudevubd -o cow=img.cow img /dev/disk",
+    "nested": "mount -t vudevubd img /dev/ubda; mount -t vudevmbr /dev/ubda /dev/disk",
+    "partition": "echo start=2048 | sfdisk -q disk && mount -t vudevmbr disk /dev/disk",
+    "odd partition": "echo start=63,size=9001 | sfdisk -q disk && mount -t vudevmbr disk /dev/disk",
+    "early partition": "echo start=64 | sfdisk -q img && mount -t vudevmbr img /dev/disk",
+    "early partition of cow": "echo start=64 | sfdisk -q img && "
+    "mount -t vudevubd -o cow=my.cow img /dev/u && mount -t vudevmbr /dev/u /dev/disk",
+    "partition of cow": "echo start=2048 | sfdisk -q disk && "
+    "mount -t vudevubd -o cow=my.cow disk /dev/u && mount -t vudevmbr /dev/u /dev/disk",
+}
+
+
+@pytest.mark.needs("sfdisk")
+@pytest.mark.parametrize("kind", BLOCK_DEVICES)
+def test_a_block_device_is_one_however_its_descriptors_are_made(devices, tmp_path, kind):
+    image = make(tmp_path / "img", 4 << 20)
+    disk = make(tmp_path / "disk", 6 << 20)
+    name = "/dev/disk1" if "partition" in kind else "/dev/disk"
+    text = f"""mount -t vudevnull none /dev/null0; {BLOCK_DEVICES[kind]} || exit
+    python3 {GUESTS}/blockdevice.py {name}
+    exec 3< {name}
+    umount /dev/disk 2>/dev/null && echo unmounted while open
+    exec 3<&-
+    umount /dev/disk && echo unmounted"""
+    assert devices(text) == "well\nunmounted\n"
+    assert image.stat().st_size == (4 << 20) + 1536 * (kind == "odd")
+    assert disk.stat().st_size == 6 << 20
+    file, first = {
+        "partition": (disk, 2048),
+        "odd partition": (disk, 63),
+        "early partition": (image, 64),
+    }.get(kind, (image, 0))
+    if "cow" not in kind and kind != "memory":
+        assert piece(file, first + 1, 1)[:6] == b"theirs"
